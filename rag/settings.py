@@ -1,0 +1,194 @@
+"""Settings: plain data in five sections named like the five stages.
+
+Precedence: keyword > environment (``RAG_SYNTHESIS__BUDGET=4000``) > ``rag.toml`` in the
+corpus folder > default. An unknown key is an error that names the nearest one. Keys of
+servers are never settings: ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL`` are read from the
+environment by the SDK that needs them.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rag.errors import SettingsError
+
+FILE_NAME = "rag.toml"
+PREFIX = "RAG_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+
+class DocumentSettings(_Section):
+    """Reading and splitting."""
+
+    max_bytes: int = Field(default=100_000_000, ge=1)
+    """A larger file is refused: text, tree and chunks of one take some ten times its size."""
+    chunk_size: int | None = Field(default=None, ge=16)
+    """Tokens of a chunk by the embedder's tokenizer; None: what the embedder reads, at most
+    ``chunking.DEFAULT_SIZE``."""
+
+
+class EmbeddingSettings(_Section):
+    """The model that makes vectors."""
+
+    model: str = Field(default="all-MiniLM-L6-v2", min_length=1)
+    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server."""
+    device: str | None = Field(default=None, min_length=1)
+    """None: a GPU where there is one."""
+    batch_size: int = Field(default=32, ge=1, le=2048)
+    max_tokens: int = Field(default=512, ge=16)
+    """The limit of a server's model, which the protocol does not tell; local models know theirs."""
+    timeout_s: float = Field(default=60.0, gt=0)
+
+
+class IndexSettings(_Section):
+    """Where vectors and terms are searched."""
+
+    exact_up_to: int = Field(default=20_000, ge=0)
+    """Up to so many chunks dense search is an exact scan, above it Chroma answers; 0: always
+    Chroma. A scan of 50,000 x 384 takes 5.5 ms on two cores."""
+
+
+class RetrievalSettings(_Section):
+    """What search returns."""
+
+    candidates: int = Field(default=200, ge=200, le=10_000)
+    """How many hits of each ranking are fused."""
+    dense_weight: float = Field(default=0.3, ge=0, le=1)
+    """Of the dense ranking, where the lexical one, which has the rest, confirms it."""
+
+
+class SynthesisSettings(_Section):
+    """The context and the answer."""
+
+    model: str | None = Field(default=None, min_length=1)
+    """A chat model of an OpenAI-compatible server; None: sentences of the text are quoted."""
+    window: int = Field(default=8192, ge=256)
+    """Tokens the chat model takes, prompt and reply together."""
+    budget: int = Field(default=6000, ge=1)
+    """Tokens of the packed context."""
+    reply_tokens: int = Field(default=1024, ge=1)
+    """Kept free for the reply."""
+    timeout_s: float = Field(default=60.0, gt=0)
+
+
+class Settings(_Section):
+    """All settings of a corpus; frozen, comparable, printable."""
+
+    documents: DocumentSettings = DocumentSettings()
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    index: IndexSettings = IndexSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+
+
+def load_settings(
+    folder: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Read the settings of a corpus folder.
+
+    Parameters
+    ----------
+    folder : the corpus; its ``rag.toml`` is read if there is one.
+    environment : None means ``os.environ``. Empty variables count as unset.
+    overrides : section -> key -> value; wins over file and environment.
+
+    Raises
+    ------
+    SettingsError
+        An unknown section or key, a value out of range, or a file that is not TOML.
+    """
+    file = folder / FILE_NAME
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in (
+        (str(file), _from_file(file)),
+        ("the environment", _from_environment(os.environ if environment is None else environment)),
+        ("the arguments", overrides or {}),
+    ):
+        for section, values in layer.items():
+            if isinstance(values, Mapping) and isinstance(merged.get(section, {}), Mapping):
+                merged[section] = {**merged.get(section, {}), **values}
+                origins.update({f"{section}.{key}": origin for key in values})
+            else:
+                merged[section] = values
+            origins[section] = origin
+    return settings_from(merged, origins=origins)
+
+
+def settings_from(
+    values: Mapping[str, Any], *, origins: Mapping[str, str] | None = None
+) -> Settings:
+    """Validate settings given as nested mappings.
+
+    Parameters
+    ----------
+    values : section -> key -> value.
+    origins : where a section, or ``section.key``, was set; told when it is wrong.
+
+    Raises
+    ------
+    SettingsError
+        With the first offending key, its value, and for an unknown one the nearest.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union adds which of its types was tried.
+        key = ".".join(str(part) for part in first["loc"][:2])
+        origin = (origins or {}).get(key)
+        place = f" (set in {origin})" if origin else ""
+        if first["type"] == "extra_forbidden":
+            # Its value is not quoted: it may be a key of a server that belongs elsewhere.
+            message = f"there is no setting {key!r}{place}; the nearest is {_nearest(key)!r}"
+        elif "." not in key:
+            message = f"setting {key!r}{place} is a section, not a value; write [{key}]"
+        else:
+            message = f"setting {key} = {first['input']!r}{place}: {_lowered(first['msg'])}"
+        raise SettingsError(message, key=key, value=first["input"]) from None
+
+
+def _nearest(key: str) -> str:
+    """Find what an unknown key may stand for: the same key of another section, or a like name."""
+    sections = Settings.model_fields
+    known = [f"{name}.{k}" for name in sections for k in type(sections[name].default).model_fields]
+    moved = [name for name in known if name.endswith("." + key.rpartition(".")[2])]
+    return (moved or difflib.get_close_matches(key, [*sections, *known], n=1, cutoff=0))[0]
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        message = f"{path} cannot be read as TOML: {error}"
+        raise SettingsError(message, key=str(path), value=None) from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Read ``RAG_SECTION__KEY``; a name without the double underscore is no setting."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in environment.items():
+        section, double, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and double and value:
+            found.setdefault(section, {})[key] = value
+    return found
