@@ -1,0 +1,1 @@
+"""A file becomes text, pages, sections and chunks: ``path`` -> ``Document`` -> ``Chunk``."""

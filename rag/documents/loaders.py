@@ -1,0 +1,145 @@
+"""A file becomes a document: ``load(path)`` -> ``Document``.
+
+1. The file is opened once. What is no regular file, may not be read or is too large is
+   refused before any of it is in memory.
+2. Its suffix and its first bytes choose a reader (``formats``), one module a format.
+3. What the reader found gets a name: an id, a title, and a digest of the text.
+
+The text of a plain text or Markdown file is the decoded file, character for character. Other
+formats have no text of their own; theirs is what a person sees on the page.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from rag.documents import docx, epub, html, pdf, plain
+from rag.documents.formats import SUFFIXES, is_supported, promised, recognise
+from rag.documents.parsed import Parsed
+from rag.errors import EmptyDocument, UnreadableDocument
+from rag.types import Document
+
+__all__ = ["MAX_BYTES", "READER_VERSION", "SUFFIXES", "is_supported", "load"]
+
+READER_VERSION = "1"
+"""Raised when a reader makes another text, title or section of the same file; the index
+remembers it, and reads files again that an older one has read."""
+MAX_BYTES = 100_000_000
+"""The default of the setting ``documents.max_bytes``."""
+_READERS: dict[str, Callable[..., Parsed]] = {
+    "text": plain.read_text,
+    "markdown": plain.read_markdown,
+    "html": html.read,
+    "pdf": pdf.read,
+    "docx": docx.read,
+    "epub": epub.read,
+}
+_EMPTY = {
+    "html": "it holds no text outside scripts; save the page from a browser",
+    "pdf": "its pages hold pictures but no text; run OCR first, for example: ocrmypdf in.pdf out.pdf",
+}
+
+
+def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES) -> Document:  # noqa: A002 - the field's name
+    """Read one file.
+
+    Parameters
+    ----------
+    path : a .txt, .md, .html, .pdf, .docx or .epub file; ``SUFFIXES`` lists all.
+    id : which document this is; None means the file's name.
+    max_bytes : a larger file is refused, unread.
+
+    Returns
+    -------
+    Document
+        Titled as the file says, else by its name without the suffix. ``metadata`` holds
+        ``format``; ``encoding`` for text, Markdown and HTML; and ``pages_without_text``
+        ("3, 7-9") for a PDF that has some.
+
+    Raises
+    ------
+    ValueError
+        ``max_bytes < 1``.
+    UnsupportedFormat
+        No reader knows this kind of file, whatever its suffix says.
+    UnreadableDocument
+        It is not there, may not be read, is no regular file, too large, damaged, encrypted,
+        or in no encoding that can be told.
+    EmptyDocument
+        It holds no text, as scanned pages do.
+    """
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes must be at least 1, not {max_bytes}")
+    path = Path(path)
+    source = str(path)
+    with _opened(path) as file:
+        named = promised(path)
+        data = _contents(file, max_bytes, source)
+    kind = recognise(data, named=named, source=source)
+    parsed = _READERS[kind](data, source=source)
+    if not parsed.text.strip():
+        advice = _EMPTY.get(kind, "it holds no text") if data else "the file is empty"
+        raise EmptyDocument(f"{source!r} is empty: {advice}", source=source)
+    return Document(
+        id=path.name if id is None else id,
+        text=parsed.text,
+        digest=hashlib.sha256(parsed.text.encode()).hexdigest(),
+        title=parsed.title or path.stem,
+        source=source,
+        pages=parsed.pages,
+        sections=parsed.sections,
+        metadata=tuple(sorted((*parsed.metadata, ("format", kind)))),
+    )
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file once it is known to be one."""
+    try:
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise _unopened(str(path), error) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UnreadableDocument(
+            f"{str(path)!r} is no regular file; copy it to one", source=str(path)
+        )
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a named pipe too without waiting for someone to write to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _contents(file: BinaryIO, max_bytes: int, source: str) -> bytes:
+    try:
+        size = os.fstat(file.fileno()).st_size
+        # A file may grow between the look at its size and the end of reading.
+        data = b"" if size > max_bytes else file.read(max_bytes + 1)
+    except OSError as error:
+        raise _unopened(source, error) from error
+    size = max(size, len(data))
+    if size > max_bytes:
+        message = (
+            f"{source!r} has {size:,} bytes, more than the limit of {max_bytes:,}; split it, or "
+            "raise the setting documents.max_bytes"
+        )
+        raise UnreadableDocument(message, source=source)
+    return data
+
+
+def _unopened(source: str, error: OSError) -> UnreadableDocument:
+    match error.errno:
+        case errno.ENOENT:
+            message = f"{source!r} is not there; it was removed, renamed or never existed"
+        case errno.EACCES | errno.EPERM:
+            message = f"{source!r} may not be read; grant this user permission to read it"
+        case errno.EISDIR:
+            message = f"{source!r} is a directory; name a file in it"
+        case _:
+            message = f"{source!r} cannot be read: {error.strerror or error}"
+    return UnreadableDocument(message, source=source)

@@ -1,0 +1,178 @@
+"""PDF becomes text: page by page, in the order in which pdfium reads it.
+
+1. pdfium opens the file; what is encrypted opens if its password is empty.
+2. The text of each page is cleaned: one kind of line break, words that were hyphenated at
+   the end of a line whole again, Chinese lines that were broken at the margin joined.
+3. Pages are joined by line breaks. The outline, where there is one, gives the headings; each
+   begins at the line of its page that bears its title, else at the top of that page.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from rag.documents.parsed import Parsed
+from rag.documents.sections import Heading, find_sections
+from rag.errors import UnreadableDocument
+from rag.types import Page, Scalar
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument, PdfiumError
+
+_WRONG_PASSWORD = 4
+_UNKNOWN_SECURITY = 5
+"""FPDF_ERR_PASSWORD and FPDF_ERR_SECURITY of pdfium's ``fpdfview.h``."""
+_HYPHEN = re.compile(r"(\w+)[\ufffe\x02]\s*(\w+)")
+"""pdfium puts U+FFFE, and some versions U+0002, where a hyphen ended a line."""
+_HYPHENATED = re.compile(r"\w+-\w+")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
+_LINE_END = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
+_CHINESE_END = re.compile(r"[\u3400-\u9fff，、：；“‘（《]$")
+_CHINESE_START = re.compile(
+    r"(?!第[0-9〇零一二三四五六七八九十百千]+[编篇卷部章节条])[\u3400-\u9fff，。、：；！？”’）》]"
+)
+_FULL = 0.9
+"""A line at least so wide, as a share of the widest of its page, reaches the margin."""
+_FEWEST_CHARACTERS = 15
+"""A page whose lines are all shorter is a table or a list, not a broken paragraph."""
+_SPACES = re.compile(r"\s+")
+
+
+def read(data: bytes, *, source: str) -> Parsed:
+    """Read a PDF file.
+
+    Raises
+    ------
+    UnreadableDocument
+        It is damaged, or encrypted with a password.
+    """
+    from pypdfium2 import PdfDocument, PdfiumError  # noqa: PLC0415
+
+    try:
+        with closing(PdfDocument(data)) as document:
+            texts = list(_page_texts(document, source))
+            title = document.get_metadata_dict(skip_empty=True).get("Title", "").strip()
+            pages = _pages(texts)
+            text = "\n".join(texts)
+            headings = _outline(document, text, pages)
+    except PdfiumError as error:
+        raise _unreadable(source, error) from error
+    blank = [page.number for page, words in zip(pages, texts, strict=True) if not words]
+    metadata: list[tuple[str, Scalar]] = []
+    if blank:
+        metadata.append(("pages_without_text", _ranges(blank)))
+    return Parsed(
+        text=text,
+        title=title or None,
+        pages=pages,
+        sections=find_sections(text, headings=headings),
+        metadata=tuple(metadata),
+    )
+
+
+def _unreadable(source: str, error: "PdfiumError") -> UnreadableDocument:
+    match error.err_code:
+        case 4:
+            message = f"{source!r} is encrypted; save it without a password"
+        case 5:
+            message = f"{source!r} is encrypted in a way that is not known; print it to a new PDF"
+        case _:
+            message = f"{source!r} is damaged: {error}; get it again, or repair it with: qpdf in.pdf out.pdf"
+    return UnreadableDocument(message, source=source)
+
+
+def _page_texts(document: "PdfDocument", source: str) -> Iterator[str]:
+    from pypdfium2 import PdfiumError  # noqa: PLC0415
+
+    raw: list[str] = []
+    for index in range(len(document)):
+        try:
+            # A page that is not closed stays in memory as long as the document.
+            with closing(document[index]) as page, closing(page.get_textpage()) as content:
+                raw.append(content.get_text_range())
+        except PdfiumError as error:
+            message = (
+                f"{source!r} is damaged: page {index + 1} of {len(document)} cannot be read; get "
+                "it again, or repair it with: qpdf in.pdf out.pdf"
+            )
+            raise UnreadableDocument(message, source=source) from error
+    compounds = {word for text in raw for word in _HYPHENATED.findall(text)}
+    for text in raw:
+        yield _cleaned(text, compounds)
+
+
+def _cleaned(text: str, compounds: set[str]) -> str:
+    def joined(match: re.Match[str]) -> str:
+        before, after = match.groups()
+        compound = f"{before}-{after}"
+        # ISO-9001, Anglo-Saxon, and what is written with a hyphen elsewhere, keep theirs.
+        keeps = not after[0].islower() or not before[-1].isalpha() or compound in compounds
+        return compound if keeps else before + after
+
+    text = _NO_TEXT.sub("", _HYPHEN.sub(joined, _LINE_END.sub("\n", text)))
+    return _join_chinese(text.strip().split("\n"))
+
+
+def _join_chinese(lines: Sequence[str]) -> str:
+    """Join Chinese lines that the margin broke, which no space and no sentence end tells."""
+    widest = max(map(len, lines))
+    parts = [lines[0]]
+    for before, after in zip(lines, lines[1:], strict=False):
+        broken = (
+            len(before) >= max(_FULL * widest, _FEWEST_CHARACTERS)
+            and _CHINESE_END.search(before)
+            and _CHINESE_START.match(after)
+        )
+        parts.append(after if broken else "\n" + after)
+    return "".join(parts)
+
+
+def _pages(texts: Sequence[str]) -> tuple[Page, ...]:
+    """Let each page reach to the next, the line break between them included."""
+    pages: list[Page] = []
+    start = 0
+    for number, text in enumerate(texts, start=1):
+        end = start + len(text) + (number < len(texts))
+        pages.append(Page(number=number, start=start, end=end))
+        start = end
+    return tuple(pages)
+
+
+def _outline(document: "PdfDocument", text: str, pages: Sequence[Page]) -> list[Heading]:
+    headings: list[Heading] = []
+    for bookmark in document.get_toc():
+        destination = bookmark.get_dest()
+        index = None if destination is None else destination.get_index()
+        title = _SPACES.sub(" ", _NO_TEXT.sub("", bookmark.get_title())).strip()
+        if title and index is not None and index < len(pages):
+            start = _place(text, title, pages[index])
+            headings.append(Heading(title, bookmark.level + 1, start))
+    return sorted(headings, key=lambda heading: heading.start)
+
+
+def _place(text: str, title: str, page: Page) -> int:
+    """Find the line that begins with a title, which may take several lines."""
+    wanted = _letters(title)
+    start = page.start
+    while start < page.end:
+        # As many characters as the title has, and room for the spaces that are left out.
+        if _letters(text[start : min(start + 2 * len(title) + 40, page.end)]).startswith(wanted):
+            return start
+        start = (text.find("\n", start, page.end) + 1) or page.end
+    return page.start
+
+
+def _letters(text: str) -> str:
+    return _SPACES.sub("", text).casefold()
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers as “3, 7-9”."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
