@@ -1,0 +1,141 @@
+"""What the tests of the index are made of: small documents, an index, and processes beside it."""
+
+import ctypes
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rag.index.catalog import FileFacts, Record, vector_key
+from rag.index.store import Store
+from rag.index.writer import writing
+from rag.testing import CHUNKS, DOCUMENTS, HashingEmbedder
+from rag.types import Chunk, Document, Hit, Scalar
+
+EMBEDDER = HashingEmbedder()
+SCAN = 1_000_000
+"""As ``exact_up_to``: Chroma is never asked."""
+CHROMA = 0
+"""As ``exact_up_to``: Chroma is asked wherever it can be trusted."""
+
+
+def a_record(
+    id_: str,
+    *sentences: str,
+    metadata: tuple[tuple[str, Scalar], ...] = (),
+    facts: FileFacts | None = None,
+) -> Record:
+    """Make a document of one sentence a chunk, with ids as `rag.chunk` gives them."""
+    text = "\n".join(sentences)
+    chunks = []
+    start = 0
+    for number, sentence in enumerate(sentences):
+        identity = f"{id_}\0{sentence}\0{sentences[:number].count(sentence)}"
+        chunk = Chunk(
+            id=hashlib.sha256(identity.encode()).hexdigest()[:32],
+            document_id=id_,
+            start=start,
+            end=start + len(sentence),
+            text=sentence,
+            embedded=sentence,
+            tokens=max(1, EMBEDDER.count(sentence)),
+        )
+        chunks.append(chunk)
+        start += len(sentence) + 1
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    document = Document(id=id_, text=text, digest=digest, title=id_, metadata=metadata)
+    return a_record_of(document, chunks, facts=facts)
+
+
+def a_record_of(
+    document: Document, chunks: Sequence[Chunk], *, facts: FileFacts | None = None
+) -> Record:
+    return Record(
+        document=document,
+        chunks=tuple(chunks),
+        keys=tuple(vector_key(chunk) for chunk in chunks),
+        facts=facts,
+    )
+
+
+SAMPLES = tuple(
+    a_record_of(document, [c for c in CHUNKS if c.document_id == document.id])
+    for document in DOCUMENTS
+)
+"""The three documents of `rag.testing`."""
+
+
+def write(folder: Path, *records: Record, removed: Sequence[str] = ()) -> list[str]:
+    """Write in one batch; returns what was repaired."""
+    with writing(folder, {}) as writer:
+        for record in records:
+            texts = [chunk.embedded for chunk in record.chunks]
+            writer.catalog.add_vectors(record.keys, EMBEDDER.embed_documents(texts))
+        if records or removed:
+            writer.write(records, removed)
+    return list(writer.repaired)
+
+
+@contextmanager
+def opened(folder: Path, *, exact_up_to: int = SCAN) -> Iterator[Store]:
+    store = Store(folder, embedder=EMBEDDER, exact_up_to=exact_up_to)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def pairs(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    return [(hit.chunk.text, hit.score) for hit in hits]
+
+
+def texts(hits: Sequence[Hit]) -> list[str]:
+    return [hit.chunk.text for hit in hits]
+
+
+Child = subprocess.Popen[str]
+
+
+def start(
+    code: str, *arguments: object, before: Callable[[], None] | None = None, stdin: bool = False
+) -> Child:
+    """Run code in a process of its own, with ``arguments`` as ``sys.argv[1:]``."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
+    )
+
+
+def output(child: Child, *, text: str | None = None, timeout_s: float = 120) -> str:
+    """Give a process its input and wait for it; it has to end well."""
+    out, err = child.communicate(text, timeout=timeout_s)
+    assert child.returncode == 0, f"ended with {child.returncode}: {err}"
+    return out
+
+
+def without_rights() -> None:
+    """Let what the process executes next obey permissions, though it be root's."""
+    drop, override, read_search = 24, 1, 2  # PR_CAPBSET_DROP and two CAP_DAC_…, <linux/prctl.h>
+    libc = ctypes.CDLL(None)
+    for capability in (override, read_search):
+        libc.prctl(drop, capability, 0, 0, 0)  # Who is not root has no such right anyway.
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Take away the right to write in a folder, and give it back for its removal."""
+    places = [folder, *folder.rglob("*")]
+    modes = {place: place.stat().st_mode for place in places}
+    for place in places:
+        place.chmod(modes[place] & ~0o222)
+    try:
+        yield
+    finally:
+        for place in places:
+            place.chmod(modes[place])
