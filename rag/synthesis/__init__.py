@@ -1,0 +1,1 @@
+"""Hits become a context and an answer with checked citations."""
