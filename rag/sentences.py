@@ -14,8 +14,8 @@ more than two do.
 """
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from rag.types import Count, Span
@@ -277,41 +277,45 @@ def _fitting(text: str, start: int, end: int, fits: Callable[[str], bool]) -> It
 
 
 def _runs(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterator[int]:
-    """Yield where runs of words end that fit, or single words that do not.
-
-    A run is tried with twice as many words as the last one had and halved until it fits, so
-    that it costs few counts.
-    """
+    """Yield where runs of words end, each with as many words as fit, or one that does not."""
     ends = chain((match.end() for match in _WORD.finditer(text, start, end)), (end,))
-    waiting: deque[int] = deque()
-    step = _RUN
+    waiting: list[int] = []
+    taken = _RUN
     while True:
         waiting.extend(islice(ends, _RUN - len(waiting)))
         if not waiting:
             return
-        step = min(step * 2, _RUN, len(waiting))
-        while step > 1 and not fits(text[start : waiting[step - 1]].strip()):
-            step //= 2
-        for _ in range(step):
-            start = waiting.popleft()
+        taken = _most(text, start, waiting[: 2 * taken], fits)
+        start = waiting[taken - 1]
+        del waiting[:taken]
         yield start
 
 
 def _cut(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterator[Span]:
     """Cut a run that has no natural place to cut."""
-    size = _UNBROKEN
+    taken = _UNBROKEN
     while start < end:
-        size = min(size * 2, _UNBROKEN, end - start)
-        while size > 1 and not fits(text[start : start + size]):
-            size //= 2
-        stop = start + size
+        ends = range(start + 1, min(start + min(2 * taken, _UNBROKEN), end) + 1)
+        taken = _most(text, start, ends, fits)
+        stop = start + taken
         marks = 0
         while stop - marks < end and _JOINED.match(text, stop - marks) and marks < _LONGEST_MARKS:
             marks += 1
-        if marks < min(size, _LONGEST_MARKS):
+        if marks < min(taken, _LONGEST_MARKS):
             stop -= marks
         yield start, stop
         start = stop
+
+
+def _most(text: str, start: int, ends: Sequence[int], fits: Callable[[str], bool]) -> int:
+    """Tell how many of the ends can be reached from the start: as many as fit, or one.
+
+    Callers offer twice as many as they took last, so that this costs O(log n) tries of
+    little more than what is taken.
+    """
+    if fits(text[start : ends[-1]].strip()):
+        return len(ends)
+    return 1 + bisect_left(ends[1:-1], 1, key=lambda end: not fits(text[start:end].strip()))
 
 
 def windows(text: str, *, limit: int, count: Count) -> list[str]:

@@ -144,7 +144,7 @@ def test_a_blank_line_ends_a_sentence(newline: str) -> None:
         "The harbour master walked along the quay and saw\r\nJohn on the ship.",
         "The harbour master walked along the quay and said\n“Go” to the men.",
         "水费按月计，由用水人于每月月底之前交付，逾期不交的，按日加收滞纳金，由供水单\n位通知。",
-        "In a narrow column of a paper\nthe lines are short.",
+        "In a narrow column of the paper\nthe lines are short.",
         "The harbour master walked along the quay until he found\nit. ",
     ],
 )
@@ -207,8 +207,8 @@ def test_a_text_that_begins_with_a_number_begins_an_item() -> None:
 @pytest.mark.timeout(20)
 def test_hostile_text_takes_no_more_than_linear_time(text: str) -> None:
     # Were any of these quadratic, it would take minutes.
-    kept = sum(end - start for start, end in split_sentences(text))
-    assert kept == len("".join(text.split()))
+    kept = "".join(sentences(text))
+    assert "".join(kept.split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize("text", ["It ended.", "“Why?”", "走吧。”", "It fell.[3]", "**Go!**"])
