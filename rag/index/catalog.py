@@ -186,10 +186,15 @@ class Catalog:
         CorpusNotFound
             The index was deleted.
         """
-        if self._database.connection.in_transaction or not self._database.replaced():
+        before = self._database
+        if before.connection.in_transaction or not before.replaced():
             return False
-        self.close()
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._database = before  # Until there is another, each call looks again.
+            raise
+        before.close()
         return True
 
     # ---- statements and transactions ----------------------------------------------------

@@ -13,6 +13,7 @@ empty folder with 50,000 chunks is no slower, since a batch holds thousands.
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,14 @@ class ChromaVectors:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._name = _own_name(folder)
-        try:
-            with guarded():
-                self._client = _client(self._name)
-                self._collection = self._client.get_or_create_collection(
-                    COLLECTION, embedding_function=None, configuration=_CONFIGURATION
-                )
-        except BaseException:
-            _names.discard(self._name)
-            raise
+        with ExitStack() as undo, guarded():
+            undo.callback(_names.discard, self._name)
+            self._client = _client(self._name)
+            undo.callback(self._client.close)
+            self._collection = self._client.get_or_create_collection(
+                COLLECTION, embedding_function=None, configuration=_CONFIGURATION
+            )
+            self._close = undo.pop_all()
 
     def __len__(self) -> int:
         with guarded():
@@ -99,8 +99,7 @@ class ChromaVectors:
     def close(self) -> None:
         """Let go of the folder's files."""
         with guarded():
-            self._client.close()
-        _names.discard(self._name)
+            self._close.close()
 
     def _batches(self, things: Iterable[Any]) -> Iterator[list[Any]]:
         rest = iter(things)

@@ -5,9 +5,9 @@ finished write the catalog records the files of a copy by size, time and hash; a
 compares before it opens one. A damaged HNSW file would otherwise be read without an error
 and give half of the hits, or end the process.
 
-Of Chroma's SQLite file only the length is compared: every opening writes into it. No dense
-search reads anything else of it than where the HNSW files lie, since every write is in
-those before it is finished (see `rag.index.chroma`).
+Of Chroma's SQLite file only the length and the first bytes are compared: every opening writes
+into it. No dense search reads anything else of it than where the HNSW files lie, since every
+write is in those before it is finished (see `rag.index.chroma`).
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from typing import Literal
 
 from rag.errors import RagError
 from rag.index.catalog import Catalog
+from rag.index.database import MAGIC
 
 Name = Literal["terms", "chroma"]
 NAMES: tuple[Name, ...] = ("terms", "chroma")
@@ -119,7 +120,7 @@ def differences(root: Path, copy: Copy) -> list[str]:
 def _matches(path: Path, size: int, mtime_ns: int, digest: str) -> bool:
     now = _stat(path)
     if path.name in _LIVELY:
-        return now[0] >= size
+        return now[0] >= size and _begins_well(path)
     return now[0] == size and (now[1] == mtime_ns or _hash(path) == digest)
 
 
@@ -154,6 +155,11 @@ def _files(folder: Path) -> list[str]:
 def _stat(path: Path) -> tuple[int, int]:
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns
+
+
+def _begins_well(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def _hash(path: Path, *, durable: bool = False) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from rag.errors import CorpusError
 
+MAGIC = b"SQLite format 3\0"
+"""How every file of SQLite begins."""
 _NO_PLACE = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -185,7 +187,7 @@ def _check_length(path: Path) -> None:
     page_size = int.from_bytes(header[16:18], "big")
     page_size = 65536 if page_size == 1 else page_size
     pages = int.from_bytes(header[28:32], "big")
-    if header[:16] != b"SQLite format 3\0":
+    if not header.startswith(MAGIC):
         raise damaged(path, "it is no SQLite file")
     if size < page_size * pages:
         raise damaged(path, f"{size} of {page_size * pages} bytes are there")

@@ -1,14 +1,15 @@
 """Who may write, and who may touch Chroma's files now.
 
-Both are advisory locks on files, which the system releases when a process dies, however
-it dies. One is held by a writer for a whole sync. The other guards Chroma's files, which
-one process must not open or read while another changes them: a writer holds it alone, each
-query of a reader shares it, and a reader that would have to wait answers from the catalog.
+Both are advisory locks on files (flock), which the system releases when a process dies,
+however it dies. One is held by a writer for a whole sync. The other guards Chroma's files,
+which one process must not open or read while another changes them: a writer holds it alone,
+each query of a reader shares it, and a reader that would have to wait answers from the catalog.
 
 A child process has no part in a lock: what it executes anew inherits no file, and a mere
 fork lets go of its files at once, or it would hold on when its parent is killed.
 """
 
+import fcntl
 import json
 import os
 import time
@@ -17,9 +18,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
-
-import portalocker
-from portalocker import LockFlags
 
 from rag.errors import CorpusError, CorpusLocked
 
@@ -56,7 +54,6 @@ def writing(folder: Path) -> Iterator[None]:
             yield
         finally:
             _sign(file, "")
-            portalocker.unlock(file)
 
 
 def writer(folder: Path) -> tuple[int | None, str | None] | None:
@@ -64,10 +61,9 @@ def writer(folder: Path) -> tuple[int | None, str | None] | None:
     path = folder / WRITE_LOCK
     with suppress(CorpusError), _opened(path, "rb") as file:
         try:
-            portalocker.lock(file, LockFlags.SHARED | LockFlags.NON_BLOCKING)
-        except portalocker.LockException:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
             return _signed(path)
-        portalocker.unlock(file)
     return None  # Without a lock file that may be read, nobody has ever written here.
 
 
@@ -75,11 +71,8 @@ def writer(folder: Path) -> tuple[int | None, str | None] | None:
 def changing_chroma(folder: Path) -> Iterator[None]:
     """Hold Chroma's files alone, waiting for queries at work to end."""
     with _opened(folder / CHROMA_LOCK, "ab+") as file:
-        portalocker.lock(file, LockFlags.EXCLUSIVE)
-        try:
-            yield
-        finally:
-            portalocker.unlock(file)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -87,10 +80,9 @@ def reading_chroma(folder: Path) -> Iterator[bool]:
     """Share Chroma's files; yields False at once where a writer holds them."""
     allowed = False
     with ExitStack() as stack:
-        with suppress(CorpusError, portalocker.LockException):
+        with suppress(CorpusError, OSError):
             file = stack.enter_context(_opened(folder / CHROMA_LOCK, "rb"))
-            portalocker.lock(file, LockFlags.SHARED | LockFlags.NON_BLOCKING)
-            stack.callback(portalocker.unlock, file)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             allowed = True
         yield allowed
 
@@ -108,6 +100,8 @@ def _opened(path: Path, mode: Literal["rb", "ab+"]) -> Iterator[IO[bytes]]:
             yield file
         finally:
             _open.discard(file)
+            if not file.closed:  # Closed alone, it would stay locked by a child not yet executed.
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _let_go() -> None:
@@ -123,8 +117,8 @@ def _acquire(file: IO[bytes], path: Path) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            portalocker.lock(file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
-        except portalocker.AlreadyLocked as error:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             if time.monotonic() < deadline:
                 time.sleep(_STEP_S)
                 continue
@@ -132,15 +126,15 @@ def _acquire(file: IO[bytes], path: Path) -> None:
             who = f"process {pid}, writing since {since}" if pid else "another process"
             message = f"{path.parent} is being written by {who}; wait for it to end"
             raise CorpusLocked(message, path=str(path.parent), pid=pid, since=since) from error
-        except portalocker.LockException as error:
-            message = f"{path} cannot be locked: {error}; the index needs a local disk"
+        except OSError as error:
+            message = f"{path} cannot be locked: {error.strerror}; the index needs a local disk"
             raise CorpusError(message, path=str(path)) from error
         return
 
 
 def _sign(file: IO[bytes], text: str) -> None:
     """Leave word of who holds the lock; on a full disk it is held without."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # Closed in a process that was forked off the writer.
         file.truncate(0)
         file.write(text.encode())
 

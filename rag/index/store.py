@@ -388,6 +388,8 @@ class Store:
                 elif different := copies.differences(self.folder, copy):
                     files = ", ".join(different[:3])
                     found.append(f"{name}: {files} is not what was written; sync builds it anew")
+                elif name == "chroma" and self.catalog.is_pending():
+                    found.append(f"{name}: it is behind the catalog; sync brings it level")
         return found
 
     # ---- writing ------------------------------------------------------------------------

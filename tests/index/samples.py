@@ -1,10 +1,9 @@
 """What the tests of the index are made of: small documents, an index, and processes beside it."""
 
-import ctypes
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rag.index.store import Store
 from rag.index.writer import writing
 from rag.testing import CHUNKS, DOCUMENTS, HashingEmbedder
 from rag.types import Chunk, Document, Hit, Scalar
+from tests.unprivileged import unprivileged
 
 EMBEDDER = HashingEmbedder()
 SCAN = 1_000_000
@@ -98,17 +98,18 @@ def texts(hits: Sequence[Hit]) -> list[str]:
 Child = subprocess.Popen[str]
 
 
-def start(
-    code: str, *arguments: object, before: Callable[[], None] | None = None, stdin: bool = False
-) -> Child:
-    """Run code in a process of its own, with ``arguments`` as ``sys.argv[1:]``."""
+def start(code: str, *arguments: object, with_rights: bool = True, stdin: bool = False) -> Child:
+    """Run code in a process of its own, with ``arguments`` as ``sys.argv[1:]``.
+
+    ``with_rights``: permissions do not hold back root's process.
+    """
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        command if with_rights else unprivileged(command),
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,
     )
 
 
@@ -117,14 +118,6 @@ def output(child: Child, *, text: str | None = None, timeout_s: float = 120) -> 
     out, err = child.communicate(text, timeout=timeout_s)
     assert child.returncode == 0, f"ended with {child.returncode}: {err}"
     return out
-
-
-def without_rights() -> None:
-    """Let what the process executes next obey permissions, though it be root's."""
-    drop, override, read_search = 24, 1, 2  # PR_CAPBSET_DROP and two CAP_DAC_…, <linux/prctl.h>
-    libc = ctypes.CDLL(None)
-    for capability in (override, read_search):
-        libc.prctl(drop, capability, 0, 0, 0)  # Who is not root has no such right anyway.
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rag.errors import CorpusError
 from rag.index import copies
 from rag.index.catalog import Catalog
 from rag.index.copies import CopyFailed, guarded
+from rag.index.database import MAGIC
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def copy_folder(catalog: Catalog, tmp_path: Path) -> Path:
     folder = tmp_path / "chroma-0001"
     (folder / "graph").mkdir(parents=True)
     (folder / "graph" / "data.bin").write_bytes(b"0123456789")
-    (folder / "chroma.sqlite3").write_bytes(b"abc")
+    (folder / "chroma.sqlite3").write_bytes(MAGIC + b"abc")
     copies.record(catalog, "chroma", folder)
     return folder
 
@@ -68,9 +69,14 @@ def test_a_folder_that_was_removed_is_noticed(catalog: Catalog, copy_folder: Pat
 def test_chromas_sqlite_file_may_change_and_grow_but_not_shrink(
     catalog: Catalog, copy_folder: Path
 ) -> None:
-    (copy_folder / "chroma.sqlite3").write_bytes(b"xyz and more")
+    (copy_folder / "chroma.sqlite3").write_bytes(MAGIC + b"xyz and more")
     assert differences(catalog) == []
-    (copy_folder / "chroma.sqlite3").write_bytes(b"xy")
+    (copy_folder / "chroma.sqlite3").write_bytes(MAGIC + b"xy")
+    assert differences(catalog) == ["chroma.sqlite3"]
+
+
+def test_chromas_sqlite_file_has_to_begin_as_one(catalog: Catalog, copy_folder: Path) -> None:
+    (copy_folder / "chroma.sqlite3").write_bytes(bytes(1000))
     assert differences(catalog) == ["chroma.sqlite3"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rag.errors import CorpusError
 from rag.index.catalog import FILE_NAME, Catalog
-from tests.index.samples import output, read_only, start, without_rights, write
+from tests.index.samples import output, read_only, start, write
 
 READ = """
 import sys
@@ -34,7 +34,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 def test_a_folder_that_may_not_be_written_is_read_in_place(folder: Path) -> None:
     with read_only(folder):
-        assert output(start(READ, folder, before=without_rights)) == "(3, 7, 47) True Bread\n"
+        assert output(start(READ, folder, with_rights=False)) == "(3, 7, 47) True Bread\n"
 
 
 def test_changes_a_dead_writer_left_in_the_log_are_read_from_a_folder_that_may_not_be_written(
@@ -43,10 +43,10 @@ def test_changes_a_dead_writer_left_in_the_log_are_read_from_a_folder_that_may_n
     output(start(DIE_WRITING, folder))
     assert (folder / f"{FILE_NAME}-wal").stat().st_size > 0
     with read_only(folder):
-        assert output(start(READ, folder, before=without_rights)).startswith("(2, 4, ")
+        assert output(start(READ, folder, with_rights=False)).startswith("(2, 4, ")
     (folder / f"{FILE_NAME}-shm").unlink()
     with read_only(folder):
-        assert output(start(READ, folder, before=without_rights)).startswith("(2, 4, ")
+        assert output(start(READ, folder, with_rights=False)).startswith("(2, 4, ")
 
 
 def test_a_full_disk_does_not_keep_anybody_from_reading(folder: Path) -> None:
@@ -67,7 +67,7 @@ print(catalog.refresh(), catalog.totals()[0])
 catalog.close()
 """
     with read_only(folder):
-        child = start(code, folder, before=without_rights, stdin=True)
+        child = start(code, folder, with_rights=False, stdin=True)
         assert child.stdout is not None
         assert child.stdout.readline() == "True False 3\n"
     write(folder, removed=["pilots.md"])

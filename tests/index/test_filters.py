@@ -1,7 +1,5 @@
 """Which filters are understood, and what each leaves."""
 
-from pathlib import Path
-
 import pytest
 
 from rag.index.catalog import Catalog, check_where

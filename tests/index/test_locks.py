@@ -10,7 +10,7 @@ import pytest
 
 from rag.errors import CorpusError, CorpusLocked
 from rag.index import locks
-from tests.index.samples import Child, output, read_only, start, without_rights
+from tests.index.samples import Child, output, read_only, start
 
 HOLD = """
 import sys, time
@@ -116,9 +116,8 @@ def test_a_change_waits_for_queries_at_work(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
-    code = HOLD.replace("with ", "import ctypes\nwith ", 1)
     with read_only(tmp_path):
-        child = start(code, tmp_path, "writing", before=without_rights)
+        child = start(HOLD, tmp_path, "writing", with_rights=False)
         _, err = child.communicate()
     assert child.returncode == 1
     assert "CorpusError" in err
@@ -126,6 +125,7 @@ def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_held_on_a_full_disk_too(tmp_path: Path) -> None:
+    # From before the first import: none may need a folder for temporary files.
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n" + HOLD
     child = start(code, tmp_path, "writing", stdin=True)
     assert child.stdout is not None
