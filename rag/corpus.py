@@ -7,6 +7,7 @@ the write lock for their own duration; every other call only reads.
 import contextlib
 import difflib
 import hashlib
+import math
 import shlex
 import time
 from collections import Counter
@@ -221,22 +222,23 @@ class Corpus:
         Raises
         ------
         ValueError
-            The id or the text is empty, or the id is that of a file.
+            The id or the text is empty or holds half a character (a lone surrogate), a number
+            of the metadata is not finite, or the id is that of a file.
+        TypeError
+            A value of the metadata is neither text, number nor boolean.
         ProviderError
             The text could not be embedded; an older one of this id goes on answering.
         CorpusLocked, CorpusMismatch, CorpusError
             As `sync`.
         """
-        if not id.strip() or not text.strip():
-            message = f"put needs an id and a text that are not empty; got {id!r}, {text[:40]!r}"
-            raise ValueError(message)
-        if (self.path / id).is_file():
+        _check_put(id, text, title=title, metadata=metadata or {})
+        if self._is_file(id):
             message = f"{id!r} is a file of the corpus; sync indexes it, or choose another id"
             raise ValueError(message)
         document = Document(
             id=id,
             text=text,
-            digest=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+            digest=hashlib.sha256(text.encode()).hexdigest(),
             title=title or id,
             metadata=tuple(sorted((metadata or {}).items())),
         )
@@ -274,7 +276,9 @@ class Corpus:
 
     def documents(self) -> list[DocumentSummary]:
         """List what is indexed, by id, without the texts."""
-        return self._opened.catalog.summaries()
+        store = self._opened
+        with store.snapshot():
+            return store.catalog.summaries()
 
     def document(self, id: str) -> Document:  # noqa: A002 - as in `put`.
         """Read one document with its text, as it was indexed.
@@ -284,10 +288,12 @@ class Corpus:
         ValueError
             There is none of this id; the nearest is named.
         """
-        document = self._opened.catalog.document(id)
-        if document is None:
-            raise self._unknown(id, self._opened.catalog)
-        return document
+        store = self._opened
+        with store.snapshot():
+            document = store.catalog.document(id)
+            if document is None:
+                raise self._unknown(id, store.catalog)
+            return document
 
     def search(
         self, query: str, *, k: int = 10, where: Where | None = None, by: By = "fused"
@@ -460,10 +466,8 @@ class Corpus:
             catalog = Catalog(self._index, write=False)
         except CorpusNotFound:
             return
-        try:
+        with contextlib.closing(catalog):
             check_facts(catalog, self._facts)
-        finally:
-            catalog.close()
 
     @cached_property
     def _size(self) -> int:
@@ -513,13 +517,18 @@ class Corpus:
 
     def _dry_run(self) -> Plan:
         listing = folder.list_files(self.path, is_supported=loaders.is_supported)
-        if not self._index.is_dir():
-            return self._plan(listing, None)
-        catalog = Catalog(self._index, write=False)
         try:
+            catalog = Catalog(self._index, write=False)
+        except CorpusNotFound:
+            return self._plan(listing, None)
+        with contextlib.closing(catalog):
             return self._plan(listing, catalog)
-        finally:
-            catalog.close()
+
+    def _is_file(self, id_: str) -> bool:
+        try:
+            return (self.path / id_).is_file()
+        except OSError:  # Too long for a name: a file's it cannot be.
+            return False
 
     def _unknown(self, id_: str, catalog: Catalog) -> ValueError:
         ids = [summary.id for summary in catalog.summaries()]
@@ -617,6 +626,21 @@ def _check_question(question: str) -> None:
     if not question.strip():
         message = "the question is empty; ask something"
         raise ValueError(message)
+
+
+def _check_put(id_: str, text: str, *, title: str | None, metadata: Mapping[str, Scalar]) -> None:
+    if not id_.strip() or not text.strip():
+        message = f"put needs an id and a text that are not empty; got {id_!r}, {text[:40]!r}"
+        raise ValueError(message)
+    for part in (id_, text, title or "", *metadata, *map(str, metadata.values())):
+        part.encode()  # A lone surrogate is a ValueError that says where.
+    for key, value in metadata.items():
+        if not isinstance(value, str | int | float | bool):
+            message = f"metadata {key!r} cannot be {value!r}; give a text, number or boolean"
+            raise TypeError(message)
+        if isinstance(value, float) and not math.isfinite(value):
+            message = f"metadata {key!r} cannot be {value!r}; give a finite number"
+            raise ValueError(message)
 
 
 def _never_synced(path: Path) -> CorpusNotFound:

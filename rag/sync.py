@@ -20,13 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from rag.documents.folder import File, Listing
-from rag.errors import (
-    CorpusMismatch,
-    DocumentError,
-    ProviderError,
-    UnreadableDocument,
-    UnsupportedFormat,
-)
+from rag.errors import DocumentError, ProviderError, UnreadableDocument, UnsupportedFormat
 from rag.index.catalog import FileFacts, Record, vector_key
 from rag.index.writer import Writer
 from rag.types import Chunk, Document, Embedder, Failure, Progress, Skipped, SyncReport
@@ -211,12 +205,15 @@ class Sync:
             The index cannot be written; what was written before still answers.
         """
         catalog = self._writer.catalog
-        for id_, facts in self._plan.touched.items():
-            catalog.touch(id_, facts)
+        with catalog.transaction():
+            for id_, facts in self._plan.touched.items():
+                catalog.touch(id_, facts)
         if self._plan.removed:
             self._writer.write([], removed=self._plan.removed)
         for batch in self._batches():
             self.write(batch)
+        if not self._plan.failed:  # Else some belong to what the next sync will try again.
+            catalog.prune_vectors()
         self._tell("indexing")
 
     def record(self, document: Document, facts: FileFacts | None) -> Record:
@@ -297,15 +294,15 @@ class Sync:
                 second = {key: texts[key] for key in keys[half:]}
                 return self._embed_slice(first) | self._embed_slice(second)
             return dict.fromkeys(keys, error)
-        _note_dimension(self._writer, matrix.shape[1])
         self._writer.catalog.add_vectors(keys, matrix)
         self.embedded += len(keys)
         return {}
 
     def _skip(self, id_: str, *, reason: str) -> None:
-        if id_ in self._plan.updated:  # It was a document, and is none any more.
-            self._writer.write([], removed=[id_])
-            self._plan.removed.append(id_)
+        before = self._plan.moved.get(id_, id_ if id_ in self._plan.updated else None)
+        if before is not None:  # It was a document, and is none any more.
+            self._writer.write([], removed=[before])
+            self._plan.removed.append(before)
         self._plan.skipped.append(Skipped(id=id_, reason=reason))
         self._leave_out(id_)
 
@@ -336,20 +333,6 @@ class Sync:
                 label=label,
             )
         )
-
-
-def _note_dimension(writer: Writer, dimension: int) -> None:
-    """Write the dimension into a new index, and hold an old one to it."""
-    found = writer.catalog.get("dimension")
-    if found is None:
-        writer.catalog.set(dimension=str(dimension))
-    elif found != str(dimension):
-        folder = writer.catalog.path.parent
-        message = (
-            f"the embedder gives vectors of {dimension} numbers, the index in {folder} holds "
-            f"{found}; use the embedder it was made with, or move the folder away and sync again"
-        )
-        raise CorpusMismatch(message, path=str(folder), expected=str(dimension), found=found)
 
 
 def _size(batch: Sequence[Record]) -> int:

@@ -274,7 +274,7 @@ def test_a_file_that_cannot_be_read_fails_alone(
 def test_a_file_that_becomes_unreadable_goes_on_answering_with_its_old_version(
     corpus: Corpus, folder: Path
 ) -> None:
-    (folder / "harbour.md").write_bytes(b"\xff\xfe\xff" * 50)
+    (folder / "harbour.md").write_bytes(bytes(range(1, 256)) * 8)
     report = corpus.sync()
     assert [failure.id for failure in report.failed] == ["harbour.md"]
     assert (report.updated, report.removed) == ((), ())
@@ -406,10 +406,9 @@ def test_a_second_writer_is_told_who_writes(folder: Path) -> None:
 def test_a_sync_that_is_interrupted_leaves_a_corpus_that_answers_and_goes_on(
     tmp_path: Path,
 ) -> None:
-    for number in range(40):
-        write(
-            tmp_path, f"{number:02}.txt", f"Berth {number} holds {number + 3} barges of coal. " * 40
-        )
+    for berth in range(40):
+        days = (f"On day {day} berth {berth} held {day + 3} barges of coal. " for day in range(160))
+        write(tmp_path, f"{berth:02}.txt", "".join(days))
     embedder = CountingEmbedder()
 
     def interrupt(step: Progress) -> None:
