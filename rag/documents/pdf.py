@@ -10,6 +10,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rag.documents.parsed import Parsed
@@ -34,8 +35,9 @@ _CHINESE_START = re.compile(
 )
 _FULL = 0.9
 """A line at least so wide, as a share of the widest of its page, reaches the margin."""
-_FEWEST_CHARACTERS = 15
+_FEWEST_COLUMNS = 30
 """A page whose lines are all shorter is a table or a list, not a broken paragraph."""
+_WIDE = re.compile(r"[\u2e80-\uffdc]")
 _SPACES = re.compile(r"\s+")
 
 
@@ -78,7 +80,10 @@ def _unreadable(source: str, error: "PdfiumError") -> UnreadableDocument:
         case 5:
             message = f"{source!r} is encrypted in a way that is not known; print it to a new PDF"
         case _:
-            message = f"{source!r} is damaged: {error}; get it again, or repair it with: qpdf in.pdf out.pdf"
+            message = (
+                f"{source!r} is damaged: {error}; get it again, or repair it with: "
+                "qpdf in.pdf out.pdf"
+            )
     return UnreadableDocument(message, source=source)
 
 
@@ -116,16 +121,21 @@ def _cleaned(text: str, compounds: set[str]) -> str:
 
 def _join_chinese(lines: Sequence[str]) -> str:
     """Join Chinese lines that the margin broke, which no space and no sentence end tells."""
-    widest = max(map(len, lines))
+    widest = max(map(_columns, lines))
     parts = [lines[0]]
-    for before, after in zip(lines, lines[1:], strict=False):
+    for before, after in pairwise(lines):
         broken = (
-            len(before) >= max(_FULL * widest, _FEWEST_CHARACTERS)
+            _columns(before) >= max(_FULL * widest, _FEWEST_COLUMNS)
             and _CHINESE_END.search(before)
             and _CHINESE_START.match(after)
         )
         parts.append(after if broken else "\n" + after)
     return "".join(parts)
+
+
+def _columns(line: str) -> int:
+    """Count what a line takes on paper, where a Chinese character is as wide as two digits."""
+    return len(line) + len(_WIDE.findall(line))
 
 
 def _pages(texts: Sequence[str]) -> tuple[Page, ...]:
