@@ -8,7 +8,7 @@
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _WRONG_PASSWORD = 4
 _UNKNOWN_SECURITY = 5
 """FPDF_ERR_PASSWORD and FPDF_ERR_SECURITY of pdfium's ``fpdfview.h``."""
+_NO_TITLES = frozenset({"", "untitled", "(anonymous)"})
+"""What programs write where nobody has given a title."""
 _HYPHEN = re.compile(r"(\w+)[\ufffe\x02]\s*(\w+)")
 """pdfium puts U+FFFE, and some versions U+0002, where a hyphen ended a line."""
 _HYPHENATED = re.compile(r"\w+-\w+")
@@ -54,7 +56,7 @@ def read(data: bytes, *, source: str) -> Parsed:
     try:
         with closing(PdfDocument(data)) as document:
             texts = list(_page_texts(document, source))
-            title = document.get_metadata_dict(skip_empty=True).get("Title", "").strip()
+            title = _decoded(lambda: document.get_metadata_value("Title")).strip()
             pages = _pages(texts)
             text = "\n".join(texts)
             headings = _outline(document, text, pages)
@@ -66,7 +68,7 @@ def read(data: bytes, *, source: str) -> Parsed:
         metadata.append(("pages_without_text", _ranges(blank)))
     return Parsed(
         text=text,
-        title=title or None,
+        title=None if title in _NO_TITLES else title,
         pages=pages,
         sections=find_sections(text, headings=headings),
         metadata=tuple(metadata),
@@ -74,17 +76,21 @@ def read(data: bytes, *, source: str) -> Parsed:
 
 
 def _unreadable(source: str, error: "PdfiumError") -> UnreadableDocument:
-    match error.err_code:
-        case 4:
-            message = f"{source!r} is encrypted; save it without a password"
-        case 5:
-            message = f"{source!r} is encrypted in a way that is not known; print it to a new PDF"
-        case _:
-            message = (
-                f"{source!r} is damaged: {error}; get it again, or repair it with: "
-                "qpdf in.pdf out.pdf"
-            )
-    return UnreadableDocument(message, source=source)
+    if error.err_code == _WRONG_PASSWORD:
+        what = "is encrypted; save it without a password"
+    elif error.err_code == _UNKNOWN_SECURITY:
+        what = "is encrypted in a way that is not known; print it to a new PDF"
+    else:
+        what = f"is damaged: {error}; get it again, or repair it with: qpdf in.pdf out.pdf"
+    return UnreadableDocument(f"{source!r} {what}", source=source)
+
+
+def _decoded(title: Callable[[], str]) -> str:
+    """Give a title, or "" where it holds half a character; the text is worth more."""
+    try:
+        return title()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _page_texts(document: "PdfDocument", source: str) -> Iterator[str]:
@@ -154,7 +160,7 @@ def _outline(document: "PdfDocument", text: str, pages: Sequence[Page]) -> list[
     for bookmark in document.get_toc():
         destination = bookmark.get_dest()
         index = None if destination is None else destination.get_index()
-        title = _SPACES.sub(" ", _NO_TEXT.sub("", bookmark.get_title())).strip()
+        title = _SPACES.sub(" ", _NO_TEXT.sub("", _decoded(bookmark.get_title))).strip()
         if title and index is not None and index < len(pages):
             start = _place(text, title, pages[index])
             headings.append(Heading(title, bookmark.level + 1, start))
