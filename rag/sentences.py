@@ -35,8 +35,8 @@ _BREAK = re.compile(
     rf"|(?P<line>{_NEWLINE}\s*+)"
 )
 _NEWLINES = re.compile(_NEWLINE)
-_NOT_YET = tuple("，、：:,;)")
-"""What goes on with the sentence whose quotation has just ended."""
+_NOT_YET = tuple("，、：:,;)。！？；…｡")
+"""What goes on with the sentence whose quotation has just ended, or ends it once more."""
 _WORD_BEFORE = re.compile(r"[^\W_\u2e80-\u9fff]+(?:\.[^\W_\u2e80-\u9fff]+)*\Z")
 _LOOK = 24
 """Characters in which the word before a full stop and the one behind it are looked for."""
@@ -230,12 +230,13 @@ _CLAUSE = re.compile(
 _WORD = re.compile(rf"\s++|(?<=[{_CJK}])(?=[{_CJK}])")
 _JOINED = re.compile(
     r"(?<=\u200d)."
-    r"|[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]",
+    r"|[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]"
+    rf"|[。！？；…｡，、：{re.escape(_CLOSERS)}]",
     re.DOTALL,
 )
-"""Marks, joiners and skin tones belong to the character before them."""
+"""Marks, joiners, skin tones and what closes belong to the character before them."""
 _LONGEST_MARKS = 16
-"""So many of them are kept with their character; no writing system needs more."""
+"""So many of them are kept with their character; no writing needs more."""
 _RUN = 64
 """Words that are tried at once."""
 _UNBROKEN = 4096
@@ -277,7 +278,7 @@ def _fitting(text: str, start: int, end: int, fits: Callable[[str], bool]) -> It
 
 
 def _runs(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterator[int]:
-    """Yield where runs of words end, each with as many words as fit, or one that does not."""
+    """Yield where runs of words end that fit, or single words that do not."""
     ends = chain((match.end() for match in _WORD.finditer(text, start, end)), (end,))
     waiting: list[int] = []
     taken = _RUN
@@ -301,7 +302,8 @@ def _cut(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterat
         marks = 0
         while stop - marks < end and _JOINED.match(text, stop - marks) and marks < _LONGEST_MARKS:
             marks += 1
-        if marks < min(taken, _LONGEST_MARKS):
+        # Without them the part may count more: its letters alone may be no unknown word.
+        if 0 < marks < min(taken, _LONGEST_MARKS) and fits(text[start : stop - marks]):
             stop -= marks
         yield start, stop
         start = stop
@@ -310,12 +312,15 @@ def _cut(text: str, start: int, end: int, fits: Callable[[str], bool]) -> Iterat
 def _most(text: str, start: int, ends: Sequence[int], fits: Callable[[str], bool]) -> int:
     """Tell how many of the ends can be reached from the start: as many as fit, or one.
 
-    Callers offer twice as many as they took last, so that this costs O(log n) tries of
-    little more than what is taken.
+    Of many only every eighth is tried, since each try costs a count. Callers offer twice as
+    many as they took last, and the same number is tried first: about four tries a part.
     """
-    if fits(text[start : ends[-1]].strip()):
+    if len(ends) == 1 or fits(text[start : ends[-1]].strip()):
         return len(ends)
-    return 1 + bisect_left(ends[1:-1], 1, key=lambda end: not fits(text[start:end].strip()))
+    step = max(1, len(ends) // 8)
+    tried = range(step, len(ends), step)
+    fitting = bisect_left(tried, 1, key=lambda n: not fits(text[start : ends[n - 1]].strip()))
+    return tried[fitting - 1] if fitting else _most(text, start, ends[:step], fits)
 
 
 def windows(text: str, *, limit: int, count: Count) -> list[str]:

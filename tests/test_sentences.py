@@ -100,6 +100,9 @@ def test_quotes_and_ellipses_end_what_they_end(text: str, expected: list[str]) -
         ("他说：「走吧。」然后走了。", ["他说：「走吧。」", "然后走了。"]),
         ("（他来了。）船走了。", ["（他来了。）", "船走了。"]),
         ("他等了很久……船来了。", ["他等了很久……", "船来了。"]),
+        ("他说：“走吧。”。船走了。", ["他说：“走吧。”。", "船走了。"]),
+        ("他问：「谁？」！她笑了。", ["他问：「谁？」！", "她笑了。"]),
+        ("（一）水费。\r\n（二）电费。", ["（一）水费。", "（二）电费。"]),
         ("真的？！好吧！！！", ["真的？！", "好吧！！！"]),
         ("水位上涨。[12]船走了。", ["水位上涨。[12]", "船走了。"]),
         ('他走了。"为什么？"她问。', ["他走了。", '"为什么？"', "她问。"]),
@@ -280,6 +283,25 @@ def test_a_cut_keeps_marks_joiners_and_skin_tones_with_their_character() -> None
     assert parts("abc" + accent + "d", lambda part: len(part) <= 4) == ["abc", accent + "d"]
     assert parts("abc" + wave, lambda part: len(part) <= 4) == ["abc", wave]
     assert parts("abc" + family, lambda part: len(part) <= 5) == ["abc", family]
+
+
+def test_a_cut_leaves_what_closes_with_the_character_before_it() -> None:
+    assert parts("x" * 8 + "。y", lambda part: len(part) <= 8) == ["x" * 7, "x。y"]
+    assert parts("x" * 7 + "！”y", lambda part: len(part) <= 8) == ["x" * 6, "x！”y"]
+
+
+def test_a_cut_takes_nothing_away_where_the_rest_would_not_fit() -> None:
+    # A word of 101 letters may be one unknown token, and 99 of them fifty known ones.
+    def fits(part: str) -> bool:
+        return len(part) <= 4 and part != "abc"
+
+    assert parts("abcd\u0301xyz", fits) == ["abcd", "\u0301xyz"]
+
+
+def test_a_long_run_is_cut_into_parts_that_are_mostly_full() -> None:
+    found = parts("x" * 100_000, lambda part: len(part) <= 1000)
+    assert max(map(len, found)) <= 1000
+    assert min(map(len, found[1:-1])) >= 800
 
 
 def test_a_run_of_nothing_but_marks_is_cut_all_the_same() -> None:
