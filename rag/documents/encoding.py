@@ -6,12 +6,14 @@
 3. What is UTF-8 but for a few bytes is damaged, and said to be so: guessing another
    encoding would turn all of it into nonsense.
 4. What the file says of itself is believed where the bytes fit (``declared``), save that
-   valid UTF-8 is in no single-byte encoding.
+   valid UTF-8 is in no single-byte encoding, nor in another if it makes East Asian text.
 5. East Asian encodings accept almost any bytes, so validity decides nothing between them.
    Each is tried, and the share of everyday characters in the result decides; in a wrong
    encoding text becomes rare characters. GB18030 comes first, and also wins with rare
    characters when they are those of GB 2312, as in a short text of names.
-6. Of the single-byte encodings charset-normalizer chooses.
+6. Of the single-byte encodings charset-normalizer chooses. All of them accept nearly all
+   bytes: Hungarian and Romanian may be taken for Western European. The metadata say what was
+   chosen; UTF-8 leaves nothing to choose.
 
 Nothing is translated, normalised or replaced: what cannot be decoded to the last byte is an
 error that names the byte.
@@ -51,6 +53,7 @@ has half of them in the right encoding, and less than a tenth in a wrong one."""
 _EVERYDAY_SHARE = 0.2
 _KANA = frozenset(map(chr, range(0x3041, 0x3100)))
 _HANGUL = frozenset(map(chr, range(0xAC00, 0xD7A4)))
+_EAST_ASIAN = _EVERYDAY | _KANA | _HANGUL
 _HANGUL_SHARE = 0.95
 _FEWEST_HANGUL = 8
 """Chinese in GBK that uses only half of the characters reads as Korean too; in fewer than
@@ -70,8 +73,13 @@ _SINGLE_BYTE = (
 )
 _MULTI_BYTE = frozenset({"gb18030", "cp950", "big5hkscs", "cp932", "euc_jp", "iso2022_jp", "cp949"})
 _MEANT = {
-    **{"gb2312": "gb18030", "gbk": "gb18030", "big5": "cp950", "shift_jis": "cp932"},
-    **{"euc_kr": "cp949", "iso8859_1": "cp1252", "iso8859_9": "cp1254"},
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "cp950",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "iso8859_1": "cp1252",
+    "iso8859_9": "cp1254",
 }
 """What is declared -> the larger encoding that is meant, as the WHATWG Encoding Standard has it."""
 _RARE = frozenset(_SINGLE_BYTE[9:])
@@ -87,12 +95,17 @@ _WESTERN = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüÿœ
     "\xa0°§©®™«»¿¡“”‘’„…–—•·€£½¼¾²³±×µ"
 )
 _WESTERN_SHARE = 0.3
+_FOREIGN_WORDS_SHARE = 0.01
+"""So few letters beyond ASCII are in foreign words, “São Paulo” in English, and tell nothing
+of the language; German and French have 2 to 4 %, others more."""
 _UTF8_SEQUENCE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
 _HIGH_BYTE = re.compile(rb"[\x80-\xff]")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _BEYOND_EUROPEAN = re.compile(r"[^\x00-\u052f\u2010-\u2026]")
+_FEW = 0.1
+"""The share up to which characters beyond European ones are signs between words."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 _PLAUSIBLE = re.compile(
     r"[\t\n\r\f -~\xa0-\u024f\u0370-\u052f\u2010-\u2026\u3000-\u30ff\u4e00-\u9fff"
@@ -138,8 +151,10 @@ def decode(data: bytes, *, source: str, declared: str | None = None) -> tuple[st
     if b"\0" in data:
         return _decode_with_nul(data, source)
     codec = _codec(declared or "")
-    if codec in _MULTI_BYTE and (text := _try(data, codec)) is not None:
-        return text, codec
+    if codec in _MULTI_BYTE and not _guess_by_share(data, "utf-8", _EAST_ASIAN, _EVERYDAY_SHARE):
+        text = _try(data, codec)
+        if text is not None:
+            return text, codec
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
@@ -263,9 +278,7 @@ def _guess_by_share(
 
 
 def _share(characters: Sequence[str], expected: AbstractSet[str]) -> float:
-    """Tell which part of the characters is expected; 1 if there are none."""
-    if not characters:
-        return 1.0
+    """Tell which part of the characters, at least one, is expected."""
     return sum(character in expected for character in characters) / len(characters)
 
 
@@ -280,7 +293,10 @@ def _guess_utf16(data: bytes) -> tuple[str, str] | None:
         beyond_european = _BEYOND_EUROPEAN.findall(sample)
         if (
             len(beyond_european) >= fewest
-            and _share(beyond_european, _EVERYDAY | _KANA | _HANGUL) >= _EVERYDAY_SHARE
+            and (
+                len(beyond_european) <= _FEW * len(sample)
+                or _share(beyond_european, _EAST_ASIAN) >= _EVERYDAY_SHARE
+            )
             and len(_PLAUSIBLE.findall(sample)) >= _PLAUSIBLE_SHARE * len(sample)
         ):
             return text, encoding
@@ -293,14 +309,18 @@ def _guess_single_byte(data: bytes) -> tuple[str, str] | None:
     Often several are equally good, as they agree on the letters in question; then the more
     common one is meant.
     """
+    western = _try(data, "cp1252")
+    if western is not None and _is_western(western, most=_FOREIGN_WORDS_SHARE):
+        return western, "cp1252"
     sample = _sample_beyond_ascii(data)
     coherences = {encoding: _coherence(sample, encoding) for encoding in _SINGLE_BYTE}
     best = max(_SINGLE_BYTE, key=lambda name: coherences[name] - _RARENESS * (name in _RARE))
     if coherences[best] >= _LEAST_COHERENCE:
         text = _try(data, best)
         return None if text is None else (text, best)
-    text = _try(data, "cp1252")
-    return (text, "cp1252") if text is not None and _is_western(text) else None
+    if western is not None and _is_western(western, most=_WESTERN_SHARE):
+        return western, "cp1252"
+    return None
 
 
 def _sample_beyond_ascii(data: bytes) -> bytes:
@@ -318,7 +338,7 @@ def _coherence(sample: bytes, encoding: str) -> float:
     return 0.0 if match is None else match.coherence
 
 
-def _is_western(text: str) -> bool:
+def _is_western(text: str, *, most: float) -> bool:
     """Whether this is mostly ASCII, with the letters and signs of Western Europe between.
 
     In a text too short to recognise a language that is all there is to go by.
@@ -327,5 +347,5 @@ def _is_western(text: str) -> bool:
     return (
         _CONTROL.search(text) is None
         and _share(beyond_ascii, _WESTERN) == 1.0
-        and len(beyond_ascii) <= _WESTERN_SHARE * len(text)
+        and len(beyond_ascii) <= most * len(text)
     )
