@@ -53,6 +53,8 @@ _HEADING_SHARE = 0.25
 _CONTEXT = 32
 """Characters on each side of a place that its hash is taken from."""
 _LINE_END = re.compile(r"\r\n|[\n\r\u2028\u2029]")
+_AROUND_TITLE = "#*_ \t\u3000"
+"""What may stand beside a title in its line: markup, and the indent of a paragraph."""
 # How good a place is to end a chunk. A line without a terminator is often a heading, which
 # belongs to what follows, so the middle of a paragraph is better.
 _PARAGRAPH, _FINISHED_LINE, _SENTENCE, _BLOCK, _LINE, _INSIDE = range(6)
@@ -193,10 +195,10 @@ def _heading_end(text: str, section: Section) -> int:
     else:
         line_end, next_line = line.span()
     title = text.find(section.title, section.start, line_end) if section.title else -1
-    if title >= 0 and not text[section.start : title].strip("# \t"):
+    if title >= 0 and not text[section.start : title].strip(_AROUND_TITLE):
         # An article's text may follow its number on the same line: “第三条　水费……”.
         title_end = title + len(section.title)
-        if text[title_end:line_end].strip("# \t\u3000"):
+        if text[title_end:line_end].strip(_AROUND_TITLE):
             return title_end
     underline = _LINE_END.split(text[next_line : min(next_line + 80, section.end)], maxsplit=1)[0]
     if len(underline.strip()) > 1 and set(underline.strip()) in ({"="}, {"-"}):

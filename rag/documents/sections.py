@@ -27,7 +27,7 @@ INNERMOST = 6
 """Deeper levels are counted as this one, as in HTML."""
 _SPACES = re.compile(r"[ \t\n]+")
 _NEWLINE = re.compile(r"\r\n?|\n")
-_MAY_BE_MARKED = re.compile(r"(?:^|[\n\r])[ ]{0,3}(?:#|=|-+[ \t]*(?:[\n\r]|$))")
+_MAY_BE_MARKED = re.compile(r"(?<![^\n\r])[ ]{0,3}(?:#|=|-+[ \t]*(?:[\n\r]|$))")
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\r?\n(?=[^\n]*:)(?:(?!---|\.\.\.|\s*\n)[^\n]*\n)+(?:---|\.\.\.)[ \t]*(?:\r?\n|$)"
 )
