@@ -23,6 +23,11 @@ from rag.types import Span
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
+
+def _tags(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
 _DECLARED_IN = 4096
 """Bytes in which a declaration is looked for. Browsers look at 1,024, of pages that come with
 an HTTP header; a saved page often begins with a comment of where it was saved from."""
@@ -37,23 +42,32 @@ _SELF_CLOSED = re.compile(
     r"([A-Za-z][\w:.-]*+)([^<>]*)/>"
 )
 """In XHTML ``<script/>`` is complete; HTML would take all that follows for the script."""
-_TAG = re.compile(
-    r"<!--(?:.*?-->|.*)|<(?P<raw>script|style|textarea|title)\b(?:.*?</(?P=raw)|.*)"
-    r"|<(/?)([a-zA-Z][^\s/>]*)",
-    re.DOTALL | re.IGNORECASE,
-)
-_CLOSED_ANYWAY = frozenset(
+_TAG = re.compile(r"<!--(?:-?>|.*?--!?>|.*)|<(/?)([a-zA-Z][^\s/>]*)", re.DOTALL)
+_RAW_END = {
+    tag: re.compile(f"</{tag}", re.IGNORECASE) for tag in ("script", "style", "textarea", "title")
+}
+"""What ends an element in which tags are text."""
+_CLOSED_ANYWAY = _tags(
     "area base br col embed hr img input link meta param source track wbr "
-    "p li dt dd tr td th thead tbody tfoot colgroup option optgroup rt rp html head body a".split()
+    "p li dt dd tr td th thead tbody tfoot colgroup html head body a"
 )
 """Tags that are complete, or that the next of their kind closes."""
 _DEEPEST = 5_000
 """lexbor looks through all open elements for each block: 20,000 nested ones take it 4 s, and
 four times that for twice as many. Browsers stop at 512."""
+_REPEATED = re.compile(
+    r"<(/?)(b|big|code|em|font|i|nobr|option|optgroup|s|small|strike|strong|tt|u)(?=[\s/>])",
+    re.IGNORECASE,
+)
+"""What costs the square of its number: each paragraph repeats every ``<b>`` and its like that
+is still open, 70 kB of which become 4 GB; a ``<select>`` goes through its options for each."""
+_ORDINARY = "\ufdd0"
+"""Put behind such a name it makes an element that means nothing and that nothing repeats, and
+whose text is shown the same. A noncharacter, as no text holds it."""
 
-_DROPPED = frozenset(
+_DROPPED = _tags(
     "head script style template noscript noframes iframe object applet audio video canvas svg "
-    "select datalist annotation annotation-xml".split()
+    "select datalist annotation annotation-xml rp title"
 )
 """What is no text of the page, and what is shown only where something else cannot be."""
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -61,9 +75,9 @@ _PREFORMATTED = frozenset({"pre", "listing", "xmp", "plaintext", "textarea"})
 _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _LINES = frozenset({"li", "tr", "dt", "dd", "caption", "summary", "legend", "figcaption"})
 _BLOCKS = (
-    frozenset(
+    _tags(
         "address article aside blockquote body center details dialog div dl fieldset figure "
-        "footer form header hgroup hr main nav p section table td th".split()
+        "footer form header hgroup hr main nav p section table td th"
     )
     | _PREFORMATTED
     | _LISTS
@@ -72,6 +86,9 @@ _BLOCKS = (
 _NO_PROSE = _LISTS | _PREFORMATTED | {"dl", "blockquote"}
 """Where a number at the start of a line is no heading's."""
 _HIDDEN = re.compile(r"(?:^|;)\s*display\s*:\s*none", re.IGNORECASE)
+_EXPONENT = re.compile(r"[0-9+\u2212-]+")
+_RAISED = str.maketrans("0123456789+-\u2212", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+"""10<sup>3</sup> is not 103."""
 _SPACE = " \t\n\r\f"
 _SPACES = re.compile(rf"[{_SPACE}]+")
 _DEEPEST_INDENT = 8
@@ -140,6 +157,7 @@ def render(markup: str, *, source: str) -> Rendered:
 
     if _XHTML.search(markup, 0, _DECLARED_IN):
         markup = _SELF_CLOSED.sub(r"<\1\2></\1>", markup)
+    markup = _REPEATED.sub(rf"<\1\2{_ORDINARY}", markup)
     if _depth(markup) > _DEEPEST:
         message = f"{source!r} nests more than {_DEEPEST:,} elements; save the page from a browser"
         raise UnreadableDocument(message, source=source)
@@ -157,7 +175,7 @@ def render(markup: str, *, source: str) -> Rendered:
     title = tree.css_first("head title")
     return Rendered(
         text="".join(page.parts),
-        title=_collapsed(title.text()) or None if title else None,
+        title=_collapsed(title.text().replace(_ORDINARY, "")) or None if title else None,
         headings=page.headings,
         prose=page.prose,
     )
@@ -166,18 +184,23 @@ def render(markup: str, *, source: str) -> Rendered:
 def _depth(markup: str) -> int:
     """Count how deep elements are nested, as far as tags alone tell."""
     is_open: Counter[str] = Counter()
-    depth = deepest = 0
-    for match in _TAG.finditer(markup):
-        closing, name = match[2], (match[3] or "").lower()
-        if not name or name in _CLOSED_ANYWAY:
+    depth = deepest = position = 0
+    while (match := _TAG.search(markup, position)) is not None:
+        position = match.end()
+        closing, name = match[1], (match[2] or "").lower()
+        if not name or name in _CLOSED_ANYWAY or (name in {"rt", "rp"} and is_open["ruby"]):
             continue
-        if not closing:
-            is_open[name] += 1
-            depth += 1
-            deepest = max(deepest, depth)
-        elif is_open[name]:
-            is_open[name] -= 1
-            depth -= 1
+        if closing:
+            depth -= is_open[name] > 0
+            is_open[name] -= is_open[name] > 0
+            continue
+        # In SVG and MathML tags are tags in these elements too.
+        if name in _RAW_END and not is_open["svg"] and not is_open["math"]:
+            end = _RAW_END[name].search(markup, position)
+            position = end.start() if end else len(markup)
+        is_open[name] += 1
+        depth += 1
+        deepest = max(deepest, depth)
     return deepest
 
 
@@ -268,6 +291,7 @@ class _Page:
     """Of each open list the number of its next item; None where it has bullets."""
     _no_prose: int = 0
     _preformatted: int = 0
+    _superscript: int = 0
     _heading: int | None = None
     """The mem_id of the heading that is open."""
     _heading_start: int = 0
@@ -285,7 +309,7 @@ class _Page:
         elif tag in _LISTS:
             self._numbers.append(_first_number(node) if tag == "ol" else None)
         elif tag == "li":
-            self._begin_item()
+            self._begin_item(node)
         elif tag == "table" and node.mem_id in self.tables:
             self._table = node.mem_id
             self._no_prose += 1
@@ -293,8 +317,11 @@ class _Page:
             self._cells.append([])
         elif tag in _HEADINGS and self._heading is None and self._table is None:
             self._heading, self._title = node.mem_id, []
+        elif tag == "rt" and node.child is not None:
+            self.add("(")  # As browsers do that cannot write above the line.
         self._no_prose += tag in _NO_PROSE
         self._preformatted += tag in _PREFORMATTED
+        self._superscript += tag == "sup"
 
     def leave(self, node: "LexborNode") -> None:
         tag = node.tag or ""
@@ -302,6 +329,8 @@ class _Page:
             self._numbers.pop()
         elif tag == "li":
             self._marker = ""
+        elif tag == "rt" and node.child is not None:
+            self.add(")")
         self._separate(tag)
         if tag == "tr" and self._cells:
             self._end_row()
@@ -312,10 +341,14 @@ class _Page:
             self._end_heading(_HEADINGS[tag])
         self._no_prose -= tag in _NO_PROSE
         self._preformatted -= tag in _PREFORMATTED
+        self._superscript -= tag == "sup"
 
     def add(self, text: str) -> None:
         """Write text, its white space collapsed as on the screen."""
-        text = text.replace("\xad", "")  # A soft hyphen shows only where a line breaks.
+        # A soft hyphen shows only where a line breaks.
+        text = text.replace("\xad", "").replace(_ORDINARY, "")
+        if self._superscript and _EXPONENT.fullmatch(text):
+            text = text.translate(_RAISED)
         if self._cells:
             self._cells[-1].append(text)
         elif self._preformatted:
@@ -372,10 +405,11 @@ class _Page:
             self._newlines = min(self._newlines + 1, 2)
             self._space = False
 
-    def _begin_item(self) -> None:
+    def _begin_item(self, node: "LexborNode") -> None:
         indent = "  " * min(len(self._numbers) - 1, _DEEPEST_INDENT)
         number = self._numbers[-1] if self._numbers else None
         if number is not None:
+            number = _number(node.attributes.get("value"), number)
             self._numbers[-1] = number + 1
         if not self._cells:
             self._marker = indent + ("- " if number is None else f"{number}. ")
@@ -395,12 +429,15 @@ class _Page:
 
 
 def _first_number(node: "LexborNode") -> int | None:
-    """Tell where an ordered list begins to count; None where it counts in letters."""
+    """Tell where an ordered list begins to count; None where it counts in letters or down."""
     attributes = node.attributes
-    if (attributes.get("type") or "1") != "1":
+    if (attributes.get("type") or "1") != "1" or "reversed" in attributes:
         return None
-    start = attributes.get("start") or "1"
-    return int(start) if re.fullmatch(r"\d{1,6}", start) else 1
+    return _number(attributes.get("start"), 1)
+
+
+def _number(written: str | None, otherwise: int) -> int:
+    return int(written) if written and re.fullmatch(r"[0-9]{1,6}", written) else otherwise
 
 
 def _collapsed(text: str) -> str:
