@@ -187,7 +187,9 @@ class Catalog:
             The index was deleted.
         """
         before = self._database
-        if before.connection.in_transaction or not before.replaced():
+        with translated(self.path):
+            busy = before.connection.in_transaction
+        if busy or not before.replaced():
             return False
         try:
             self._open()

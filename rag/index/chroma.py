@@ -52,8 +52,8 @@ class ChromaVectors:
         folder.mkdir(parents=True, exist_ok=True)
         self._name = _own_name(folder)
         with ExitStack() as undo, guarded():
+            self._client = _client(self._name)  # Where it fails, Chroma keeps what is half begun.
             undo.callback(_names.discard, self._name)
-            self._client = _client(self._name)
             undo.callback(self._client.close)
             self._collection = self._client.get_or_create_collection(
                 COLLECTION, embedding_function=None, configuration=_CONFIGURATION

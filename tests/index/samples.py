@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rag.index.catalog import FileFacts, Record, vector_key
 from rag.index.store import Store
-from rag.index.writer import writing
+from rag.index.writer import Writer, writing
 from rag.testing import CHUNKS, DOCUMENTS, HashingEmbedder
-from rag.types import Chunk, Document, Hit, Scalar
+from rag.types import Chunk, Document, Embedder, Hit, Scalar
 from tests.unprivileged import unprivileged
 
 EMBEDDER = HashingEmbedder()
@@ -67,20 +67,31 @@ SAMPLES = tuple(
 """The three documents of `rag.testing`."""
 
 
-def write(folder: Path, *records: Record, removed: Sequence[str] = ()) -> list[str]:
+def write(
+    folder: Path,
+    *records: Record,
+    removed: Sequence[str] = (),
+    embedder: Embedder = EMBEDDER,
+) -> list[str]:
     """Write in one batch; returns what was repaired."""
     with writing(folder, {}) as writer:
-        for record in records:
-            texts = [chunk.embedded for chunk in record.chunks]
-            writer.catalog.add_vectors(record.keys, EMBEDDER.embed_documents(texts))
+        add_vectors(writer, *records, embedder=embedder)
         if records or removed:
             writer.write(records, removed)
     return list(writer.repaired)
 
 
+def add_vectors(writer: Writer, *records: Record, embedder: Embedder = EMBEDDER) -> None:
+    for record in records:
+        texts = [chunk.embedded for chunk in record.chunks]
+        writer.catalog.add_vectors(record.keys, embedder.embed_documents(texts))
+
+
 @contextmanager
-def opened(folder: Path, *, exact_up_to: int = SCAN) -> Iterator[Store]:
-    store = Store(folder, embedder=EMBEDDER, exact_up_to=exact_up_to)
+def opened(
+    folder: Path, *, exact_up_to: int = SCAN, embedder: Embedder = EMBEDDER
+) -> Iterator[Store]:
+    store = Store(folder, embedder=embedder, exact_up_to=exact_up_to)
     try:
         yield store
     finally:
