@@ -133,10 +133,11 @@ def _take(
 
 def _about_link(folder: Path, path: Path) -> str:
     target = os.path.realpath(path)
-    inside = target.startswith(os.path.realpath(folder) + os.sep)
-    if inside:
-        return "a symbolic link; what it points to is indexed under its own name"
-    return f"a symbolic link that leaves the corpus ({target})"
+    if not target.startswith(os.path.realpath(folder) + os.sep):
+        return f"a symbolic link that leaves the corpus ({target})"
+    if not os.path.exists(target):  # noqa: PTH110 - Path's raises where a folder is closed.
+        return f"a symbolic link to nothing ({target})"
+    return "a symbolic link; what it points to is indexed under its own name"
 
 
 def _read_ignore(folder: Path) -> "GitIgnoreSpec":
@@ -144,7 +145,8 @@ def _read_ignore(folder: Path) -> "GitIgnoreSpec":
 
     path = folder / IGNORE_FILE
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        # A link to nothing is an error too: without its patterns all would be indexed.
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if os.path.lexists(path) else []
         return GitIgnoreSpec.from_lines(lines)
     except (OSError, ValueError) as error:  # Of the file, its encoding, or a pattern.
         message = f"{path} cannot be used: {error}; it holds patterns as .gitignore does, in UTF-8"

@@ -1,6 +1,7 @@
 """A folder becomes a list of files."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,57 @@ def test_a_link_that_leaves_the_corpus_is_not_followed_and_reported(tmp_path: Pa
     )
 
 
+def test_a_link_within_a_corpus_that_is_itself_opened_by_a_link_stays_inside(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "corpus/a.md")
+    (tmp_path / "corpus/b.md").symlink_to("a.md")
+    (tmp_path / "link").symlink_to("corpus")
+    listing = list_files(tmp_path / "link", is_supported=is_text)
+    assert [file.id for file in listing.files] == ["a.md"]
+    assert [s.reason for s in listing.skipped] == [
+        "a symbolic link; what it points to is indexed under its own name"
+    ]
+
+
+def test_a_neighbour_whose_name_begins_like_the_corpus_lies_outside(tmp_path: Path) -> None:
+    write(tmp_path, "corpus/a.md", "corpus-old/b.md")
+    (tmp_path / "corpus/b.md").symlink_to("../corpus-old/b.md")
+    listing = list_files(tmp_path / "corpus", is_supported=is_text)
+    assert [(s.id, s.reason) for s in listing.skipped] == [
+        ("b.md", f"a symbolic link that leaves the corpus ({tmp_path}/corpus-old/b.md)")
+    ]
+
+
+def test_links_to_nothing_and_to_themselves_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "gone.md").symlink_to("removed.md")
+    (tmp_path / "round.md").symlink_to("round.md")
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [(s.id, s.reason) for s in listing.skipped] == [
+        ("gone.md", f"a symbolic link to nothing ({tmp_path}/removed.md)"),
+        ("round.md", f"a symbolic link to nothing ({tmp_path}/round.md)"),
+    ]
+
+
+def test_a_link_that_leads_back_up_ends_no_walk(tmp_path: Path) -> None:
+    write(tmp_path, "a/b/c.md")
+    (tmp_path / "a/b/up").symlink_to(tmp_path)
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [file.id for file in listing.files] == ["a/b/c.md"]
+
+
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
     listing = list_files(tmp_path, is_supported=is_text)
     assert [(s.id, s.reason) for s in listing.skipped] == [("pipe.md", "not a regular file")]
+
+
+def test_a_socket_is_not_read(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(tmp_path)  # The path of a socket has at most 107 bytes.
+        listener.bind("socket.md")
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [(s.id, s.reason) for s in listing.skipped] == [("socket.md", "not a regular file")]
 
 
 def test_a_name_that_is_not_utf8_is_a_failure(tmp_path: Path) -> None:
@@ -78,6 +126,15 @@ def test_a_name_that_is_not_utf8_is_a_failure(tmp_path: Path) -> None:
     assert [failure.id for failure in listing.failed] == [r"\xc0\xaf.md"]
     assert isinstance(listing.failed[0].error, UnreadableDocument)
     assert "rename it" in str(listing.failed[0].error)
+
+
+def test_a_folder_whose_name_is_not_utf8_is_one_failure_for_all_below(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    write(folder, "a.md", "b.md")
+    write(tmp_path, "café/a.md")
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [file.id for file in listing.files] == ["café/a.md"]
+    assert [failure.id for failure in listing.failed] == [r"caf\xe9"]
 
 
 def test_a_folder_that_cannot_be_opened_is_a_failure(tmp_path: Path) -> None:
@@ -90,6 +147,75 @@ def test_a_folder_that_cannot_be_opened_is_a_failure(tmp_path: Path) -> None:
         tmp_path,
     )
     assert found.strip() == "['open.md'] ['closed/']"
+
+
+def test_a_corpus_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"gone cannot be opened: No such file") as told:
+        list_files(tmp_path / "gone", is_supported=is_text)
+    assert told.value.path == str(tmp_path / "gone")
+    write(tmp_path, "file")
+    with pytest.raises(CorpusError, match="Not a directory"):
+        list_files(tmp_path / "file", is_supported=is_text)
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_a_failure(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "b.md")
+
+    def is_text_and_removes(path: Path) -> bool:
+        if path.name == "a.md":
+            path.unlink()
+        return is_text(path)
+
+    listing = list_files(tmp_path, is_supported=is_text_and_removes)
+    assert [file.id for file in listing.files] == ["b.md"]
+    assert [str(failure.error) for failure in listing.failed] == [
+        "'a.md' cannot be read: No such file or directory"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "listed"),
+    [
+        ("*.md", ["b/c.txt", "d.txt"]),
+        ("/*.md", ["b/a.md", "b/c.txt", "b/e/a.md", "d.txt"]),
+        ("b/", ["a.md", "d.txt"]),
+        ("b/*.md", ["a.md", "b/c.txt", "b/e/a.md", "d.txt"]),
+        ("**/e/", ["a.md", "b/a.md", "b/c.txt", "d.txt"]),
+        ("*.md\n!/a.md", ["a.md", "b/c.txt", "d.txt"]),
+        ("b/\n!b/c.txt", ["a.md", "d.txt"]),
+        ("# a.md\n\n[a-c].txt\r\n", ["a.md", "b/a.md", "b/e/a.md", "d.txt"]),
+        ("\ufeffa.md", ["b/c.txt", "d.txt"]),
+        ("e", ["a.md", "b/a.md", "b/c.txt", "d.txt"]),
+    ],
+)
+def test_the_ignore_file_has_the_syntax_of_gitignore(
+    tmp_path: Path, patterns: str, listed: list[str]
+) -> None:
+    write(tmp_path, "a.md", "b/a.md", "b/c.txt", "b/e/a.md", "d.txt")
+    (tmp_path / ".ragignore").write_bytes(patterns.encode())
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [file.id for file in listing.files] == listed
+
+
+def test_only_the_ignore_file_of_the_corpus_itself_holds(tmp_path: Path) -> None:
+    write(tmp_path, "a/b.md")
+    (tmp_path / "a/.ragignore").write_text("*", encoding="utf-8")
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [file.id for file in listing.files] == ["a/b.md"]
+    assert [(s.id, s.reason) for s in listing.skipped] == [("a/.ragignore", "hidden")]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to nothing"])
+def test_what_is_called_ragignore_but_is_no_file_stops_the_listing(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / ".ragignore"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("patterns-of-mine")
+    with pytest.raises(CorpusError, match=r"\.ragignore cannot be used"):
+        list_files(tmp_path, is_supported=is_text)
 
 
 def test_an_ignore_file_that_cannot_be_used_stops_the_listing(tmp_path: Path) -> None:
