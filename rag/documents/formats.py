@@ -60,12 +60,13 @@ _SIGNATURES = (
 )
 """What a file begins with -> a format of ours, or what else it is and what to do."""
 _MEMBERS = (
-    ("word/", "docx"),
-    ("META-INF/container.xml", "epub"),
-    ("ppt/", "a presentation"),
-    ("xl/", "a spreadsheet"),
+    ("word/", "docx", ""),
+    ("META-INF/container.xml", "epub", ""),
+    ("ppt/", "a presentation", "save it as .pdf"),
+    ("xl/", "a spreadsheet", "save it as .pdf"),
+    ("content.xml", "an OpenDocument file", "save it as .docx"),
 )
-"""What the name of a file in a zip archive begins with -> what the archive is."""
+"""What the name of a file in a zip archive begins with -> what the archive is, what to do."""
 _ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
 """A DOCX with a password is wrapped in the container of old Office files, under this name."""
 
@@ -118,7 +119,8 @@ def recognise(data: bytes, *, named: str, source: str) -> str:
     else:
         return named
     if kind == "a zip archive":
-        kind = _in_archive(data) or (named if named in {"docx", "epub"} else kind)
+        otherwise = (named, "") if named in {"docx", "epub"} else (kind, advice)
+        kind, advice = _in_archive(data) or otherwise
     if kind in SUFFIXES.values():
         return kind
     if kind == "an old Office file" and _ENCRYPTED_OFFICE in data:
@@ -128,14 +130,17 @@ def recognise(data: bytes, *, named: str, source: str) -> str:
     raise UnsupportedFormat(message, source=source)
 
 
-def _in_archive(data: bytes) -> str | None:
-    """Tell what a zip archive is by what lies in it; None if it is damaged or just an archive."""
+def _in_archive(data: bytes) -> tuple[str, str] | None:
+    """Tell what a zip archive is by what lies in it, and what to do about it.
+
+    None if it is damaged, or nothing but an archive.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
         return None
-    for prefix, kind in _MEMBERS:
+    for prefix, kind, advice in _MEMBERS:
         if any(name.startswith(prefix) for name in names):
-            return kind
+            return kind, advice
     return None
