@@ -55,10 +55,10 @@ class Styles:
 
     def _named(self, id_: str) -> Style:
         """Look up a style; one that is not defined is told by its id."""
-        chain: list[str] = []
+        chain: dict[str, None] = {}
         # From the far end: chains may be long, or lead in a circle.
         while id_ not in self._known and id_ not in chain:
-            chain.append(id_)
+            chain[id_] = None
             id_ = attribute(child(self._definitions.get(id_), "w:basedOn")) or ""
         style = self._known.get(id_, Style())
         for name in reversed(chain):
@@ -86,7 +86,7 @@ class Styles:
             kind = "heading" if level <= _BODY_TEXT else "paragraph"
         listed = child(properties, "w:numPr")
         if listed is None:
-            return replace(base, kind=kind, level=level)
+            return Style(kind, level, base.list_id, base.place)
         own = attribute(child(listed, "w:numId"))
         list_id = own or base.list_id
         place = number(child(listed, "w:ilvl"), default=-1)

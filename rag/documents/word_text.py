@@ -11,7 +11,7 @@ Text boxes are collected and not read: they hold paragraphs of their own.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from rag.documents.wordml import attribute, child, children, choice, is_on, name_of, number
@@ -81,9 +81,9 @@ class Runs:
         """What was read, without the white space around it."""
         return "".join(self._parts).strip(" \t\n")
 
-    def read(self, parent: "_Element") -> None:
-        """Read what an element holds."""
-        for element in parent:
+    def read(self, elements: Iterable["_Element"]) -> None:
+        """Read elements, or what one element holds."""
+        for element in elements:
             name = name_of(element)
             if name in _TEXT:
                 self._write(_LINE_ENDS.sub(" ", element.text or ""))

@@ -37,9 +37,12 @@ def name_of(element: "_Element") -> str:
 def child(element: "_Element | None", *path: str) -> "_Element | None":
     """Follow names downwards, each to the first child that has it."""
     for name in path:
-        if element is None:
+        for inner in () if element is None else element:
+            if name_of(inner) == name:
+                element = inner
+                break
+        else:
             return None
-        element = next((inner for inner in element if name_of(inner) == name), None)
     return element
 
 
