@@ -113,11 +113,8 @@ def recognise(data: bytes, *, named: str, source: str) -> str:
     UnreadableDocument
         It is a DOCX with a password.
     """
-    for signature, kind, advice in _SIGNATURES:
-        if signature.match(data):
-            break
-    else:
-        return named
+    matches = (what for signature, *what in _SIGNATURES if signature.match(data))
+    kind, advice = next(matches, (named, ""))
     if kind == "a zip archive":
         otherwise = (named, "") if named in {"docx", "epub"} else (kind, advice)
         kind, advice = _in_archive(data) or otherwise
