@@ -1,33 +1,20 @@
-"""Results as they are shown: ``print_…`` for people, ``…_json`` for programs.
+"""Results as people read them; programs get those of `rag.shapes`.
 
-The keys of the JSON are told in the help of each command and stay as they are. A place is
-written ``file:line · p. 4 · Chapter › Section``, so that a person can find it.
+A place is written ``file:line · p. 4 · Chapter › Section``, so that a person can find it.
 """
 
 import re
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from rag.places import Places, headings_of, line_of, lines_around, pages_of
 from rag.terminal import Screen, listed, number, on_one_line, size, visible, wrapped
-from rag.types import (
-    Answer,
-    Chunk,
-    Citation,
-    Document,
-    Hit,
-    Passage,
-    Span,
-    Status,
-    SyncReport,
-)
+from rag.types import Answer, Chunk, Citation, Context, Document, Hit, Span, Status, SyncReport
 
 LINES = 24
 """Lines that `show` prints: a screen of the usual height."""
@@ -36,83 +23,11 @@ _NAMES = 10
 _EXCERPT_LINES = 3
 _EXCERPT_COLUMNS = 300
 """Of a hit in a pipe, where lines have no width: as much as on a terminal of 100 columns."""
-_BESIDE = 3
-"""Lines shown at least before and behind a passage, however long that is."""
-_MOST_CHARACTERS = 6000
-"""Of an excerpt, where lines are so long that a few of them would be pages."""
+_LABEL = 11
+"""Columns of the labels of a status."""
 _PLACE, _FAINT, _GOOD, _DOUBTFUL, _WRONG = "cyan", "dim", "green", "yellow", "red"
 
-Json = dict[str, Any]
-
-
-class Places:
-    """Where spans stand in their documents.
-
-    Parameters
-    ----------
-    document_of : id -> the document; a ValueError means that it has gone since.
-    """
-
-    def __init__(self, document_of: Callable[[str], Document]) -> None:
-        self._document_of = document_of
-        self._documents: dict[str, Document | None] = {}
-
-    def line(self, document_id: str, start: int) -> int | None:
-        """Tell the line, from 1; None where the document has gone."""
-        document = self._get(document_id)
-        return None if document is None else line_of(document, start)
-
-    def headings(self, document_id: str, start: int) -> tuple[str, ...]:
-        """List the headings that a place stands under, outermost first."""
-        document = self._get(document_id)
-        return () if document is None else headings_of(document, start)
-
-    def _get(self, document_id: str) -> Document | None:
-        if document_id not in self._documents:
-            try:
-                self._documents[document_id] = self._document_of(document_id)
-            except ValueError:
-                self._documents[document_id] = None
-        return self._documents[document_id]
-
-
-def line_of(document: Document, start: int) -> int:
-    """Tell the line of a character, from 1."""
-    return document.text.count("\n", 0, start) + 1
-
-
-def headings_of(document: Document, start: int) -> tuple[str, ...]:
-    """List the headings that a character stands under, outermost first."""
-    return tuple(s.title for s in document.sections if s.start <= start < s.end)
-
-
-def pages_of(document: Document, start: int, end: int) -> tuple[int, int] | None:
-    """Tell the first and last page of a span; None where there are no pages."""
-    if not document.pages:
-        return None
-    starts = [page.start for page in document.pages]
-    first = max(bisect_right(starts, start) - 1, 0)
-    last = max(bisect_right(starts, max(end - 1, start)) - 1, 0)
-    return document.pages[first].number, document.pages[last].number
-
-
 # ---- search -----------------------------------------------------------------------------
-
-
-def hit_json(hit: Hit, places: Places) -> Json:
-    """Describe a hit."""
-    chunk = hit.chunk
-    return {
-        "rank": hit.rank,
-        "score": hit.score,
-        "document_id": chunk.document_id,
-        "start": chunk.start,
-        "end": chunk.end,
-        "text": chunk.text,
-        "headings": chunk.headings,
-        "pages": chunk.pages,
-        "line": places.line(chunk.document_id, chunk.start),
-    }
 
 
 def print_hits(screen: Screen, hits: Sequence[Hit], places: Places, *, query: str) -> None:
@@ -150,18 +65,31 @@ def _nearest(text: str, wanted: frozenset[str], width: int | None) -> list[str]:
     from rag.sentences import split_sentences  # noqa: PLC0415 - only a search needs it
     from rag.terms import terms  # noqa: PLC0415
 
-    text = on_one_line(text)
-    n_lines, width = (1, _EXCERPT_COLUMNS) if width is None else (_EXCERPT_LINES, width)
+    n_lines = 1 if width is None else _EXCERPT_LINES
     spans = split_sentences(text) or [(0, len(text))]
     shared = [len(wanted & set(terms(text[start:end]))) for start, end in spans]
     best_start, best_end = spans[shared.index(max(shared))]
     # What stands before the best sentence is shown as far as that one is still whole.
-    fits = [s for s, _ in spans if cell_len(text[s:best_end]) <= n_lines * width * 9 // 10]
-    begin = next((start for start in fits if start <= best_start), best_start)
-    lines = wrapped(("… " if begin else "") + text[begin:], width)
+    fits = (s for s, _ in spans if len(_laid_out(f"… {text[s:best_end]} …", width)) <= n_lines)
+    begin = min(next(fits, best_start), best_start)
+    lines = _laid_out(("… " if begin > spans[0][0] else "") + text[begin:], width)
     if len(lines) > n_lines:
-        lines[n_lines - 1] = wrapped(lines[n_lines - 1], width - 2)[0] + " …"
+        room = _EXCERPT_COLUMNS if width is None else width
+        lines[n_lines - 1] = wrapped(lines[n_lines - 1], room - 2)[0] + " …"
     return lines[:n_lines]
+
+
+def _laid_out(text: str, width: int | None) -> list[str]:
+    """Break a text into lines; on a terminal each row of a table begins one."""
+    if width is None:
+        return wrapped(on_one_line(text), _EXCERPT_COLUMNS)
+    lines: list[str] = []
+    for line in filter(None, map(on_one_line, text.splitlines())):
+        if lines and not (line.startswith("|") or lines[-1].startswith("|")):
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return wrapped("\n".join(lines), width)
 
 
 def _marked(line: str, wanted: frozenset[str]) -> Text:
@@ -184,70 +112,12 @@ def _marked(line: str, wanted: frozenset[str]) -> Text:
 # ---- ask --------------------------------------------------------------------------------
 
 
-def answer_json(answer: Answer, places: Places) -> Json:
-    """Describe an answer."""
-    context = answer.context
-    return {
-        "question": answer.question,
-        "text": answer.text,
-        "refused": answer.refused,
-        "refusal": answer.refusal,
-        "citations": [_citation_json(citation, places) for citation in answer.citations],
-        "rejected": [asdict(rejection) for rejection in answer.rejected],
-        "unknown_markers": answer.unknown_markers,
-        "unsupported": answer.unsupported,
-        "context": {
-            "tokens": context.tokens,
-            "budget": context.budget,
-            "passages": [_passage_json(passage, places) for passage in context.passages],
-            "dropped": [
-                {
-                    "document_id": hit.chunk.document_id,
-                    "start": hit.chunk.start,
-                    "end": hit.chunk.end,
-                }
-                for hit in context.dropped
-            ],
-        },
-        "model": answer.model,
-        "usage": asdict(answer.usage),
-        "finish_reason": answer.finish_reason,
-    }
-
-
-def _citation_json(citation: Citation, places: Places) -> Json:
-    return {
-        "marker": citation.marker,
-        "document_id": citation.document_id,
-        "start": citation.start,
-        "end": citation.end,
-        "quote": citation.quote,
-        "pages": citation.pages,
-        "line": places.line(citation.document_id, citation.start),
-        "headings": places.headings(citation.document_id, citation.start),
-        "by": citation.by,
-    }
-
-
-def _passage_json(passage: Passage, places: Places) -> Json:
-    return {
-        "marker": passage.marker,
-        "document_id": passage.document_id,
-        "start": passage.start,
-        "end": passage.end,
-        "tokens": passage.tokens,
-        "pages": passage.pages,
-        "line": places.line(passage.document_id, passage.start),
-        "headings": passage.headings,
-    }
-
-
 def print_answer(screen: Screen, answer: Answer, places: Places) -> None:
     """Print what belongs to an answer whose text has been printed already."""
     if answer.refusal is not None:
-        why = "" if answer.refusal in answer.text else f" {answer.refusal}"
+        why = _why(answer.refusal if answer.refusal not in answer.text else "", answer.context)
         screen.line()
-        screen.line(("Not answered.", f"bold {_DOUBTFUL}"), visible(why))
+        screen.paragraph(f"Not answered. {why}".rstrip(), style=f"bold {_DOUBTFUL}")
     if answer.citations:
         screen.line()
         screen.line(("Quotations, checked word for word", "bold"))
@@ -256,6 +126,16 @@ def print_answer(screen: Screen, answer: Answer, places: Places) -> None:
     _print_doubts(screen, answer)
     screen.line()
     screen.paragraph(_account(answer), style=_FAINT)
+
+
+def _why(refusal: str, context: Context) -> str:
+    """Tell why a question was not answered, beyond what the answer has said."""
+    if context.passages:
+        return refusal
+    if context.dropped:
+        fits = f"No passage fits into {number(context.budget, 'token')}"
+        return f"{fits}; allow more, as in --budget 1000."
+    return "No passage was found."
 
 
 def _print_citation(screen: Screen, citation: Citation, places: Places, *, answer: Answer) -> None:
@@ -291,7 +171,8 @@ def _print_doubts(screen: Screen, answer: Answer) -> None:
         screen.line()
         screen.line(("Not backed by a quotation", f"bold {_DOUBTFUL}"))
         for sentence in answer.unsupported:
-            screen.paragraph(on_one_line(sentence), indent=2, style=_DOUBTFUL)
+            # As with the quotations: on a terminal it has just been read in full.
+            screen.line("  ", (on_one_line(sentence, screen.room(2)), _DOUBTFUL))
     if answer.finish_reason == "length":
         screen.line()
         message = "The reply was cut at its limit; raise the setting synthesis.reply_tokens."
@@ -306,8 +187,8 @@ def _account(answer: Answer) -> str:
     parts = [f"read {read} {budget}; {number(len(context.dropped), 'hit')} left out"]
     if usage.calls:
         parts.append(
-            f"{answer.model}: {usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, "
-            f"{usage.seconds:.1f} s"
+            f"{answer.model} took {usage.prompt_tokens:,} tokens and gave "
+            f"{usage.completion_tokens:,} in {usage.seconds:.1f} s"
         )
     return " · ".join(parts)
 
@@ -315,35 +196,15 @@ def _account(answer: Answer) -> str:
 # ---- show -------------------------------------------------------------------------------
 
 
-def excerpt_json(document: Document, at: Span | None, *, n_lines: int) -> Json:
-    """Describe a stretch of a document."""
-    start, end = _stretch(document.text, at, n_lines)
-    where = start if at is None else at[0]
-    return {
-        "document_id": document.id,
-        "title": document.title,
-        "source": document.source,
-        "digest": document.digest,
-        "characters": len(document.text),
-        "metadata": dict(document.metadata),
-        "at": at,
-        "start": start,
-        "end": end,
-        "text": document.text[start:end],
-        "line": line_of(document, start),
-        "headings": headings_of(document, where),
-        "pages": pages_of(document, *(at or (start, end))),
-    }
-
-
 def print_excerpt(screen: Screen, document: Document, at: Span | None, *, n_lines: int) -> None:
     """Print a stretch of a document with the numbers of its lines, a passage marked in it."""
-    start, end = _stretch(document.text, at, n_lines)
+    start, end = lines_around(document.text, at, n_lines)
     where = at or (start, end)
     place = _place(document.id, line_of(document, where[0]), pages_of(document, *where))
-    title = "" if document.title in {document.id, Path(document.id).stem} else document.title
-    screen.line(place, (f" · {on_one_line(title)}" if title else "", "bold"))
     headings = headings_of(document, where[0])
+    told = {document.id, Path(document.id).stem, *headings}
+    title = "" if document.title in told else f" · {on_one_line(document.title)}"
+    screen.line(place, (title, "bold"))
     if headings:
         screen.line((_heading_path(headings, screen.width), _FAINT))
     screen.line()
@@ -370,58 +231,14 @@ def _print_numbered(screen: Screen, n: int, line: str, *, columns: int, inside: 
         screen.line((label, _FAINT), bar, part)
 
 
-def _stretch(text: str, at: Span | None, n_lines: int) -> Span:
-    """Choose whole lines around a span, a third of the others before it."""
-    if n_lines == 0:
-        return 0, len(text)
-    first, last = at or (0, 0)
-    within = text.count("\n", first, last)
-    others = n_lines - within - 1
-    before, behind = 0, others
-    if at is not None:
-        least = min(_BESIDE, n_lines - 1)
-        before, behind = max(others // 3, least), max(others - others // 3, least)
-    start = text.rfind("\n", 0, first) + 1
-    for _ in range(before):
-        start = text.rfind("\n", 0, max(start - 1, 0)) + 1
-    end = text.rfind("\n", 0, first) + 1
-    for _ in range(within + 1 + behind):
-        end = text.find("\n", end) + 1 or len(text)
-    if end - start > _MOST_CHARACTERS:
-        start = max(start, first - _MOST_CHARACTERS // 3)
-        end = min(end, max(start + _MOST_CHARACTERS, last))
-    return start, end
-
-
 # ---- sync and status ----------------------------------------------------------------------
-
-
-def report_json(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
-    """Describe what a sync did."""
-    return {
-        "path": str(path),
-        "dry_run": dry_run,
-        "added": report.added,
-        "updated": report.updated,
-        "moved": [{"old": old, "new": new} for old, new in report.moved],
-        "removed": report.removed,
-        "unchanged": report.unchanged,
-        "failed": [
-            {"id": failure.id, "kind": type(failure.error).__name__, "error": str(failure.error)}
-            for failure in report.failed
-        ],
-        "skipped": [asdict(skipped) for skipped in report.skipped],
-        "embedded": report.embedded,
-        "reused": report.reused,
-        "repaired": report.repaired,
-        "seconds": report.seconds,
-    }
 
 
 def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names: bool) -> None:
     """Print what a sync did, or would do."""
     most = None if all_names else _NAMES
     moved = [f"{old} → {new}" for old, new in report.moved]
+    present = (*report.added, *report.updated, *moved, *report.unchanged)
     _print_list(screen, "added", report.added, most=most, style=_GOOD)
     _print_list(screen, "updated", report.updated, most=most, style=_GOOD)
     _print_list(screen, "moved", moved, most=most, style=_GOOD)
@@ -429,8 +246,11 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     _print_list(screen, "unchanged", report.unchanged, most=None if all_names else 0)
     _print_skipped(screen, report, most=most)
     failures = [
-        str(error) if id_ in str(error) else f"{id_}: {error}"
-        for id_, error in ((failure.id, failure.error) for failure in report.failed)
+        message
+        if failure.id in message or repr(failure.id) in message
+        else f"{failure.id}: {message}"
+        for failure in report.failed
+        for message in (str(failure.error),)
     ]
     _print_list(screen, "failed", failures, most=most, style=f"bold {_WRONG}")
     for part in report.repaired:
@@ -438,6 +258,8 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     if dry_run:
         screen.line(("nothing was changed: this was a dry run", _FAINT))
         return
+    if not (present or report.failed):
+        screen.paragraph("no documents here yet; copy some into it, and run rag sync again")
     chunks = f"{number(report.embedded, 'chunk')} embedded, {number(report.reused)} reused"
     screen.line((f"{chunks} · {report.seconds:.1f} s", _FAINT))
 
@@ -490,16 +312,6 @@ def _print_skipped(screen: Screen, report: SyncReport, *, most: int | None) -> N
         screen.line(f"    … and {number(more)} more; ", ("--verbose", "bold"), " lists all")
 
 
-def status_json(status: Status) -> Json:
-    """Describe a corpus."""
-    return {
-        **asdict(status),
-        "path": str(status.path),
-        "size_bytes": dict(status.size_bytes),
-        "synced_at": None if status.synced_at is None else status.synced_at.isoformat(),
-    }
-
-
 def print_status(screen: Screen, status: Status) -> None:
     """Print a corpus at a glance."""
     parts = ", ".join(f"{part} {size(n)}" for part, n in status.size_bytes)
@@ -515,11 +327,21 @@ def print_status(screen: Screen, status: Status) -> None:
     if status.writer is not None:
         rows.append(("writing", status.writer, ""))
     for label, value, more in rows:
-        screen.line((f"{label:<11}", _FAINT), visible(value), (visible(more), _FAINT))
+        _print_row(screen, label, _FAINT, value, more)
     for finding in status.findings:
-        screen.line((f"{'damaged':<11}", f"bold {_DOUBTFUL}"), visible(finding))
+        _print_row(screen, "damaged", f"bold {_DOUBTFUL}", finding)
     if status.findings:
-        screen.line(" " * 11, ("the catalog answers in their place; rag sync repairs them", _FAINT))
+        advice = "the catalog answers in their place; rag sync repairs them"
+        screen.paragraph(advice, indent=_LABEL, style=_FAINT)
+
+
+def _print_row(screen: Screen, label: str, style: str, value: str, more: str = "") -> None:
+    """Print a label and behind it a value, which is bright on its first line."""
+    first, *others = wrapped(value + more, screen.room(_LABEL))
+    bright = min(len(value), len(first))
+    screen.line((f"{label:<{_LABEL}}", style), first[:bright], (first[bright:], _FAINT))
+    for line in others:
+        screen.line(" " * _LABEL, (line, _FAINT if more else ""))
 
 
 def _ago(moment: datetime | None) -> tuple[str, str]:

@@ -271,6 +271,8 @@ class Sync:
         # Texts of like length need the least padding; an embedder sorts only what it is given.
         keys = sorted(missing, key=lambda key: (missing[key].tokens, key))
         failures: dict[bytes, ProviderError] = {}
+        if keys:  # The model is loaded first, which takes seconds.
+            self._tell("embedding", batch[0].document.id)
         for start in range(0, len(keys), SLICE_CHUNKS):
             part = {key: missing[key].embedded for key in keys[start : start + SLICE_CHUNKS]}
             failures |= self._embed_slice(part)

@@ -61,7 +61,11 @@ class Screen:
 
     def note(self, message: str, *, label: str = "", style: str = "") -> None:
         """Tell people, not programs, something: on standard error."""
-        self._err.print(Text.assemble((label, style), visible(message)), soft_wrap=True)
+        width = min(self._err.width, WIDEST) if sys.stderr.isatty() else None
+        first, *others = wrapped(label + message, width)
+        self._err.print(Text.assemble((label, style), first.removeprefix(label)), soft_wrap=True)
+        for line in others:
+            self._err.print(Text(line), soft_wrap=True)
 
     def json(self, value: Any) -> None:
         """Print a value for programs; a lone surrogate becomes JSON's own escape for it."""
@@ -100,6 +104,7 @@ class Screen:
 
         label = table.Column(ratio=1, no_wrap=True, overflow="ellipsis")
         bar = progress.Progress(
+            progress.SpinnerColumn(),
             progress.TextColumn("{task.description:<9}"),
             progress.BarColumn(bar_width=20),
             progress.TaskProgressColumn(),
@@ -205,7 +210,7 @@ def wrapped(text: str, width: int | None) -> list[str]:
 
 def visible(text: str) -> str:
     """Show control characters as pictures, so that no terminal obeys them."""
-    return text.translate(_PICTURES).expandtabs(4)
+    return text.replace("\r\n", "\n").translate(_PICTURES).expandtabs(4)
 
 
 def on_one_line(text: str, width: int | None = None) -> str:

@@ -21,7 +21,16 @@ SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "provide
 """What every stage may use, and what uses no stage."""
 COMPOSERS = {"corpus", "sync", "__init__"}
 """The corpus, its sync, and the list of public names."""
-COMMAND_LINE = {"cli", "__main__", "terminal", "printing"}
+COMMAND_LINE = {
+    "__main__",
+    "arguments",
+    "cli",
+    "commands",
+    "places",
+    "printing",
+    "shapes",
+    "terminal",
+}
 """What people meet; it asks the corpus and no stage."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

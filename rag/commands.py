@@ -1,0 +1,345 @@
+"""The commands ``rag sync | search | ask | show | status``, with their examples.
+
+What a command needs is imported when it runs, so that ``rag --help`` stays fast. The objects
+that ``--json`` prints are told in the help of each.
+"""
+
+# ruff: noqa: PLC0415 - as the first sentence but one says.
+
+import inspect
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import rag
+from rag import printing, shapes
+from rag.arguments import (
+    CorpusFolder,
+    Debug,
+    Filters,
+    Json,
+    find_place,
+    open_corpus,
+    read_where,
+)
+from rag.errors import ProviderError
+from rag.places import Places
+from rag.terminal import Screen, number
+from rag.types import By, Status, SyncReport
+
+DOCUMENT, PROVIDER = 3, 5
+"""The exit codes of a sync that could not take in every file; `rag.cli` has them all."""
+
+
+# ---- help -------------------------------------------------------------------------------
+
+
+class _Command(TyperCommand):
+    """A command whose examples are printed as they are written."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def get_help(self, ctx: Any) -> str:
+        return _help(super().get_help(ctx), self.epilog)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Leave it to `get_help`."""
+
+
+class _Group(TyperGroup):
+    """The list of commands, likewise."""
+
+    def get_help(self, ctx: Any) -> str:
+        return _help(super().get_help(ctx), self.epilog)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Leave it to `get_help`."""
+
+
+def _help(text: str, epilog: str | None) -> str:
+    """Append the examples, and make headings stand out; typer undoes that in a pipe."""
+    if epilog:
+        text = f"{text.rstrip()}\n\n{inspect.cleandoc(epilog)}"
+    if "NO_COLOR" in os.environ:
+        return text
+    return re.sub(r"(?m)^\w+:", lambda match: typer.style(match[0], bold=True), text)
+
+
+# ---- commands ---------------------------------------------------------------------------
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"rag {rag.__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="""
+    Examples:
+      cd my-documents
+      rag sync
+      rag ask "When must the pilot be on board?"
+
+    Exit codes: 0 done, 1 unexpected, 2 not to be understood, 3 a document cannot be read,
+      4 the corpus is missing, locked or damaged, 5 a model server failed.
+    """,
+)
+def root(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
+    ] = False,
+    _debug: Debug = False,
+) -> None:
+    """Ask a folder of documents, and get answers with quotations that are checked.
+
+    A corpus is a folder: your documents, and their index in .rag beside them.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(
+    cls=_Command,
+    short_help="Make the index equal to the folder.",
+    epilog="""
+    Examples:
+      rag sync                      the corpus around the current folder, or a new one
+      rag sync --dry-run            only say what would be done
+      rag sync --corpus ~/manuals
+
+    Files and folders that .ragignore names (patterns as in .gitignore) are left out.
+
+    JSON: {path, dry_run, added: [id], updated: [id], moved: [{old, new}],
+      removed: [id], unchanged: [id], failed: [{id, kind, error}],
+      skipped: [{id, reason}], embedded, reused, repaired: [part], seconds}
+    """,
+)
+def sync(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every file.")] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Make the index equal to the folder: read what is new or changed, forget what is gone."""
+    from rag.corpus import Corpus, find_corpus
+
+    screen = Screen()
+    folder = corpus or find_corpus(Path.cwd())
+    if folder is None:
+        folder = Path.cwd()
+        would = "would become" if dry_run else "becomes"
+        screen.note(f"{folder} {would} a corpus; its index lies in .rag, and can be deleted\n")
+    with Corpus.open(folder) as opened:
+        try:
+            with screen.progress() as progress:
+                report = opened.sync(dry_run=dry_run, progress=progress)
+        except KeyboardInterrupt as stop:
+            stop.add_note("what was indexed so far answers; run rag sync again to go on")
+            raise
+        if as_json:
+            screen.json(shapes.describe_report(report, path=opened.path, dry_run=dry_run))
+        else:
+            printing.print_report(screen, report, dry_run=dry_run, all_names=verbose)
+    if report.failed:
+        raise typer.Exit(_code_of(report))
+
+
+@app.command(
+    cls=_Command,
+    epilog="""
+    Examples:
+      rag search "who pays for the tug"
+      rag search -k 3 --by lexical ISO-9001
+      rag search 开闸 --where folder=rivers --where suffix=.md --where suffix=.txt
+      rag search "night pilotage" --json | jq -r '.hits[].text'
+
+    JSON: {query, by, k, where, hits: [{rank, score, document_id, start, end, text,
+      headings: [title], pages: [first, last] or null, line}]}
+      start and end count characters of the document, from 0; pages and lines from 1.
+    """,
+)
+def search(
+    query: Annotated[str, typer.Argument(metavar="QUERY", hidden=True)],
+    *,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many hits.")] = 10,
+    by: Annotated[
+        By, typer.Option(help="Meaning and words fused, meaning alone, or words alone.")
+    ] = "fused",
+    where: Filters = None,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Find the passages that answer a query best."""
+    screen = Screen()
+    chosen = read_where(where)
+    with open_corpus(corpus) as opened:
+        hits = opened.search(query, k=k, where=chosen, by=by)
+        places = Places(opened.document)
+        if as_json:
+            found = [shapes.describe_hit(hit, places) for hit in hits]
+            screen.json({"query": query, "by": by, "k": k, "where": chosen, "hits": found})
+        else:
+            printing.print_hits(screen, hits, places, query=query)
+        if not hits:
+            screen.note(f"nothing found for {query!r}{_why_nothing(opened.status())}")
+
+
+@app.command(
+    cls=_Command,
+    short_help="Answer a question with quotations.",
+    epilog="""
+    Examples:
+      rag ask "When must the pilot be on board?"
+      rag ask 没有装滴灌设备的茶园喷灌，每立方米收多少水费？
+      rag ask --model qwen3 "Who pays for the tug?"
+
+    Without a model the answer is quoted: the best sentences, word for word.
+    A refusal is an answer too, with exit code 0.
+
+    JSON: {question, text, refused, refusal: why or null,
+      citations: [{marker, document_id, start, end, quote, pages, line, headings, by}],
+      rejected: [{marker, quote, reason}], unknown_markers: [marker], unsupported: [sentence],
+      context: {tokens, budget, passages: [{marker, document_id, start, end, tokens, pages,
+      line, headings}], dropped: [{document_id, start, end}]},
+      model, usage: {prompt_tokens, completion_tokens, calls, seconds}, finish_reason}
+    """,
+)
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", hidden=True)],
+    *,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TOKENS", help="The most text that is read. Default: a setting, 6000."
+        ),
+    ] = None,
+    where: Filters = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A chat model of the server at OPENAI_BASE_URL."),
+    ] = None,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Answer a question from the documents, with quotations that are checked."""
+    screen = Screen()
+    chosen = read_where(where)
+    with open_corpus(corpus, model=model) as opened:
+        with screen.waiting("searching"):
+            stream = opened.stream(question, budget=budget, where=chosen)
+        with screen.waiting(f"reading {number(len(stream.context.passages), 'passage')}"):
+            pieces = iter(stream)
+            first = next(pieces, "")
+        if not as_json:
+            with screen.flow() as write:
+                write(first)
+                for piece in pieces:
+                    write(piece)
+        places = Places(opened.document)
+        if as_json:
+            screen.json(shapes.describe_answer(stream.answer, places))
+        else:
+            printing.print_answer(screen, stream.answer, places)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Show a passage in its place.",
+    epilog="""
+    Examples:
+      rag show harbour-manual.md                   from the beginning
+      rag show harbour-manual.md:109               a place as search and ask print it
+      rag show harbour-manual.md --at 5163-5920    a hit, marked from end to end
+
+    JSON: {document_id, title, source, digest, characters, metadata: {key: value},
+      at: [start, end] or null, start, end, text, line, headings: [title], pages}
+      start, end, text and line are those of the stretch shown.
+    """,
+)
+def show(
+    doc: Annotated[str, typer.Argument(metavar="DOC", hidden=True)],
+    *,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="START[-END]", help="In characters, as search tells it."),
+    ] = None,
+    lines: Annotated[
+        int,
+        typer.Option(metavar="N", help="How many lines, the passage whole in any case; 0: all."),
+    ] = printing.LINES,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Show a passage in its place, with the text around it.
+
+    DOC is a document's id, which is the path of its file in the corpus; a path from the
+    current folder does too. A line may follow, as search and ask print it: DOC:LINE.
+    """
+    if lines < 0:
+        message = f"{lines} is negative; 0 shows all lines"
+        raise typer.BadParameter(message, param_hint="--lines")
+    screen = Screen()
+    with open_corpus(corpus) as opened:
+        found, span = find_place(opened, doc, at=at)
+        if as_json:
+            screen.json(shapes.describe_excerpt(found, span, n_lines=lines))
+        else:
+            printing.print_excerpt(screen, found, span, n_lines=lines)
+
+
+@app.command(
+    cls=_Command,
+    epilog="""
+    Examples:
+      rag status
+      rag status --json | jq .chunks
+
+    JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
+      synced_at, writer, version, findings: [what is wrong]}
+    """,
+)
+def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
+    """Describe the corpus and its index."""
+    screen = Screen()
+    with open_corpus(corpus) as opened:
+        found = opened.status()
+        if as_json:
+            screen.json(shapes.describe_status(found))
+        else:
+            printing.print_status(screen, found)
+
+
+def _why_nothing(status: Status) -> str:
+    """Tell what is missing where a search that should find something did not."""
+    if status.synced_at is None:
+        return "; the first sync has not finished: rag sync"
+    return "" if status.documents else "; the corpus is empty"
+
+
+def _code_of(report: SyncReport) -> int:
+    """Tell a failing server, which may answer again later, from unreadable documents."""
+    kinds = [isinstance(failure.error, ProviderError) for failure in report.failed]
+    return PROVIDER if all(kinds) else DOCUMENT

@@ -1,0 +1,140 @@
+"""Results as programs get them: the objects that ``--json`` prints.
+
+Their keys are told in the help of each command and stay as they are.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rag.places import Places, headings_of, line_of, lines_around, pages_of
+from rag.types import Answer, Citation, Document, Hit, Passage, Span, Status, SyncReport
+
+Json = dict[str, Any]
+
+
+def describe_hit(hit: Hit, places: Places) -> Json:
+    """Describe a hit."""
+    chunk = hit.chunk
+    return {
+        "rank": hit.rank,
+        "score": hit.score,
+        "document_id": chunk.document_id,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "headings": chunk.headings,
+        "pages": chunk.pages,
+        "line": places.line(chunk.document_id, chunk.start),
+    }
+
+
+def describe_answer(answer: Answer, places: Places) -> Json:
+    """Describe an answer."""
+    context = answer.context
+    return {
+        "question": answer.question,
+        "text": answer.text,
+        "refused": answer.refused,
+        "refusal": answer.refusal,
+        "citations": [_describe_citation(citation, places) for citation in answer.citations],
+        "rejected": [asdict(rejection) for rejection in answer.rejected],
+        "unknown_markers": answer.unknown_markers,
+        "unsupported": answer.unsupported,
+        "context": {
+            "tokens": context.tokens,
+            "budget": context.budget,
+            "passages": [_describe_passage(passage, places) for passage in context.passages],
+            "dropped": [
+                {
+                    "document_id": hit.chunk.document_id,
+                    "start": hit.chunk.start,
+                    "end": hit.chunk.end,
+                }
+                for hit in context.dropped
+            ],
+        },
+        "model": answer.model,
+        "usage": asdict(answer.usage),
+        "finish_reason": answer.finish_reason,
+    }
+
+
+def _describe_citation(citation: Citation, places: Places) -> Json:
+    return {
+        "marker": citation.marker,
+        "document_id": citation.document_id,
+        "start": citation.start,
+        "end": citation.end,
+        "quote": citation.quote,
+        "pages": citation.pages,
+        "line": places.line(citation.document_id, citation.start),
+        "headings": places.headings(citation.document_id, citation.start),
+        "by": citation.by,
+    }
+
+
+def _describe_passage(passage: Passage, places: Places) -> Json:
+    return {
+        "marker": passage.marker,
+        "document_id": passage.document_id,
+        "start": passage.start,
+        "end": passage.end,
+        "tokens": passage.tokens,
+        "pages": passage.pages,
+        "line": places.line(passage.document_id, passage.start),
+        "headings": passage.headings,
+    }
+
+
+def describe_excerpt(document: Document, at: Span | None, *, n_lines: int) -> Json:
+    """Describe a stretch of a document."""
+    start, end = lines_around(document.text, at, n_lines)
+    where = start if at is None else at[0]
+    return {
+        "document_id": document.id,
+        "title": document.title,
+        "source": document.source,
+        "digest": document.digest,
+        "characters": len(document.text),
+        "metadata": dict(document.metadata),
+        "at": at,
+        "start": start,
+        "end": end,
+        "text": document.text[start:end],
+        "line": line_of(document, start),
+        "headings": headings_of(document, where),
+        "pages": pages_of(document, *(at or (start, end))),
+    }
+
+
+def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
+    """Describe what a sync did."""
+    return {
+        "path": str(path),
+        "dry_run": dry_run,
+        "added": report.added,
+        "updated": report.updated,
+        "moved": [{"old": old, "new": new} for old, new in report.moved],
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "failed": [
+            {"id": failure.id, "kind": type(failure.error).__name__, "error": str(failure.error)}
+            for failure in report.failed
+        ],
+        "skipped": [asdict(skipped) for skipped in report.skipped],
+        "embedded": report.embedded,
+        "reused": report.reused,
+        "repaired": report.repaired,
+        "seconds": report.seconds,
+    }
+
+
+def describe_status(status: Status) -> Json:
+    """Describe a corpus."""
+    return {
+        **asdict(status),
+        "path": str(status.path),
+        "size_bytes": dict(status.size_bytes),
+        "synced_at": None if status.synced_at is None else status.synced_at.isoformat(),
+    }
