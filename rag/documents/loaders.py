@@ -40,7 +40,9 @@ _READERS: dict[str, Callable[..., Parsed]] = {
 }
 _EMPTY = {
     "html": "it holds no text outside scripts; save the page from a browser",
-    "pdf": "its pages hold pictures but no text; run OCR first, for example: ocrmypdf in.pdf out.pdf",
+    "pdf": (
+        "its pages hold pictures but no text; run OCR first, for example: ocrmypdf in.pdf out.pdf"
+    ),
 }
 
 
@@ -80,7 +82,7 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
         named = promised(path)
         data = _contents(file, max_bytes, source)
     kind = recognise(data, named=named, source=source)
-    parsed = _READERS[kind](data, source=source)
+    parsed = _READERS[kind](data, source=source) if data else Parsed(text="")
     if not parsed.text.strip():
         advice = _EMPTY.get(kind, "it holds no text") if data else "the file is empty"
         raise EmptyDocument(f"{source!r} is empty: {advice}", source=source)
