@@ -18,10 +18,10 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in $(PYTHONS); do \
 	"$$python" -c '$(USABLE)' 2>/dev/null && { command -v "$$python"; break; }; done)
 
-.PHONY: help demo test slow lint types check fix setup clean
+.PHONY: help demo test slow lint types notebooks check figures fix setup clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## Index the two texts in corpora/ and ask each of them a question
 	$(VENV)/bin/rag sync --corpus corpora/harbour-manual
@@ -42,7 +42,13 @@ lint: $(READY)  ## Check format and style
 types: $(READY)  ## Check types
 	$(RUN) mypy
 
+notebooks: $(READY)  ## Run the notebooks and compare their outputs with the committed ones
+	$(RUN) notebooks.run
+
 check: lint types test  ## Check everything that must hold before a change is merged
+
+figures: $(READY)  ## Measure the figures of the README on corpora/
+	$(RUN) tests.benchmarks.corpora
 
 fix: $(READY)  ## Format, and repair what ruff can repair
 	$(RUN) ruff format
@@ -59,7 +65,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) with $(PYTHON): 2 GB, a few minutes."
 	@"$(PYTHON)" -m venv "$(VENV)"
 	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks]" --group dev
 	@touch "$@"
 
 clean:  ## Remove what the other targets have made: environment, caches, indexes of corpora/
