@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rag.types import Document, Span
 
 _BESIDE = 3
-"""Lines shown at least before and behind a passage, however long that is."""
+"""Lines shown before and behind a passage that is longer than all that were asked for."""
 _MOST_CHARACTERS = 6000
 """Of an excerpt, where lines are so long that a few of them would be pages."""
 
@@ -68,17 +68,13 @@ def lines_around(text: str, at: Span | None, n_lines: int) -> Span:
         return 0, len(text)
     first, last = at or (0, 0)
     within = text.count("\n", first, last)
-    others = n_lines - within - 1
-    before, behind = 0, others
-    if at is not None:
-        least = min(_BESIDE, n_lines - 1)
-        before = max(others // 3, least)
-        behind = max(others - before, least)
+    others = max(n_lines - within - 1, min(2 * _BESIDE, n_lines - 1))
+    before = 0 if at is None else max(others // 3, min(_BESIDE, others // 2))
     start = text.rfind("\n", 0, first) + 1
     for _ in range(before):
         start = text.rfind("\n", 0, max(start - 1, 0)) + 1
     end = text.rfind("\n", 0, first) + 1
-    for _ in range(within + 1 + behind):
+    for _ in range(within + 1 + others - before):
         end = text.find("\n", end) + 1 or len(text)
     if end - start > _MOST_CHARACTERS:
         start = max(start, first - _MOST_CHARACTERS // 3)
