@@ -26,11 +26,12 @@ _UNKNOWN_SECURITY = 5
 """FPDF_ERR_PASSWORD and FPDF_ERR_SECURITY of pdfium's ``fpdfview.h``."""
 _NO_TITLES = frozenset({"", "untitled", "(anonymous)"})
 """What programs write where nobody has given a title."""
-_HYPHEN = re.compile(r"(\w+)[\ufffe\x02]\s*(\w+)")
+# What begins with a repetition is tried at its first character alone, or it takes quadratic time.
+_HYPHEN = re.compile(r"(?<!\w)(\w++)[\ufffe\x02]\s*+(\w+)")
 """pdfium puts U+FFFE, and some versions U+0002, where a hyphen ended a line."""
-_HYPHENATED = re.compile(r"\w+-\w+")
+_HYPHENATED = re.compile(r"(?<!\w)\w++-\w+")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
-_LINE_END = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
+_LINE_END = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)")
 _CHINESE_END = re.compile(r"[\u3400-\u9fff，、：；“‘（《]$")
 _CHINESE_START = re.compile(
     r"(?!第[0-9〇零一二三四五六七八九十百千]+[编篇卷部章节条])[\u3400-\u9fff，。、：；！？”’）》]"
@@ -40,6 +41,8 @@ _FULL = 0.9
 _FEWEST_COLUMNS = 30
 """A page whose lines are all shorter is a table or a list, not a broken paragraph."""
 _WIDE = re.compile(r"[\u2e80-\uffdc]")
+_LONGEST_TITLE = 200
+"""Characters of a bookmark that are looked for on its page; a line of a page has a hundred."""
 _SPACES = re.compile(r"\s+")
 
 
@@ -157,26 +160,30 @@ def _pages(texts: Sequence[str]) -> tuple[Page, ...]:
 
 def _outline(document: "PdfDocument", text: str, pages: Sequence[Page]) -> list[Heading]:
     headings: list[Heading] = []
+    lines: dict[int, list[tuple[int, str]]] = {}
     for bookmark in document.get_toc():
         destination = bookmark.get_dest()
         index = None if destination is None else destination.get_index()
         title = _SPACES.sub(" ", _NO_TEXT.sub("", _decoded(bookmark.get_title))).strip()
         if title and index is not None and index < len(pages):
-            start = _place(text, title, pages[index])
-            headings.append(Heading(title, bookmark.level + 1, start))
+            page = pages[index]
+            lines[index] = lines.get(index) or list(_lines(text, page))
+            wanted = _letters(title[:_LONGEST_TITLE])
+            starts = (start for start, letters in lines[index] if letters.startswith(wanted))
+            headings.append(Heading(title, bookmark.level + 1, next(starts, page.start)))
     return sorted(headings, key=lambda heading: heading.start)
 
 
-def _place(text: str, title: str, page: Page) -> int:
-    """Find the line that begins with a title, which may take several lines."""
-    wanted = _letters(title)
+def _lines(text: str, page: Page) -> Iterator[tuple[int, str]]:
+    """Yield where each line of a page starts, and as many letters as a title may have.
+
+    A title may take several lines.
+    """
     start = page.start
     while start < page.end:
-        # As many characters as the title has, and room for the spaces that are left out.
-        if _letters(text[start : min(start + 2 * len(title) + 40, page.end)]).startswith(wanted):
-            return start
+        # As many characters as a title has, and as many spaces that are left out.
+        yield start, _letters(text[start : min(start + 2 * _LONGEST_TITLE, page.end)])
         start = (text.find("\n", start, page.end) + 1) or page.end
-    return page.start
 
 
 def _letters(text: str) -> str:

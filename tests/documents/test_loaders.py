@@ -14,7 +14,6 @@ from rag.types import Document
 from tests.documents.make_pdf import make_pdf
 from tests.unprivileged import run_unprivileged
 
-
 with_proc = pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
 
 
