@@ -23,12 +23,12 @@ from typing import Literal
 
 from rag.errors import RagError
 from rag.index.catalog import Catalog
-from rag.index.database import MAGIC
 
 Name = Literal["terms", "chroma"]
 NAMES: tuple[Name, ...] = ("terms", "chroma")
 _LIVELY = {"chroma.sqlite3"}
 """Files that may grow and change without a write of ours."""
+_MAGIC = b"SQLite format 3\0"
 _UNCHECKED = {".tantivy-meta.lock", ".tantivy-writer.lock", "chroma.sqlite3-journal"}
 _NUMBERED = re.compile(r"(terms|chroma)-(\d+)")
 
@@ -100,27 +100,32 @@ def _note(catalog: Catalog, name: Name, copy: Copy) -> None:
     catalog.set(**{name: json.dumps(asdict(copy))})
 
 
-def differences(root: Path, copy: Copy) -> list[str]:
+def differences(root: Path, copy: Copy, *, alone: bool = False) -> list[str]:
     """List the files of a copy that are not what was recorded; empty means it is whole.
 
     Sizes and times are looked at first, and the hash only of what differs in time alone.
+
+    Parameters
+    ----------
+    alone : nobody has Chroma's files open. Only then may its SQLite file be looked into:
+        the system drops all of a process's locks on a file when the process closes it once.
     """
     folder = root / copy.folder
     present = set(_files(folder))
     found = sorted(present ^ set(copy.files))
     for path in sorted(present & set(copy.files)):
         try:
-            if not _matches(folder / path, *copy.files[path]):
+            if not _matches(folder / path, *copy.files[path], alone=alone):
                 found.append(path)
         except OSError:  # It has vanished since, or may not be read.
             found.append(path)
     return found
 
 
-def _matches(path: Path, size: int, mtime_ns: int, digest: str) -> bool:
+def _matches(path: Path, size: int, mtime_ns: int, digest: str, *, alone: bool) -> bool:
     now = _stat(path)
     if path.name in _LIVELY:
-        return now[0] >= size and _begins_well(path)
+        return now[0] >= size and (not alone or _begins_well(path))
     return now[0] == size and (now[1] == mtime_ns or _hash(path) == digest)
 
 
@@ -159,7 +164,7 @@ def _stat(path: Path) -> tuple[int, int]:
 
 def _begins_well(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _hash(path: Path, *, durable: bool = False) -> str:

@@ -4,6 +4,10 @@ A reader writes nothing into the file, but SQLite wants two small files beside i
 cannot be made, on a read-only medium or a full disk, the file is read without them: in its
 place if it is complete, else, where the last changes still lie in the write-ahead log, from
 a copy of both.
+
+Nothing but SQLite may open the file where SQLite has it open: the system drops all of a
+process's locks on a file when the process closes it once, and a reader without its lock
+goes on reading a log that the next writer has taken away.
 """
 
 import shutil
@@ -15,8 +19,6 @@ from pathlib import Path
 
 from rag.errors import CorpusError
 
-MAGIC = b"SQLite format 3\0"
-"""How every file of SQLite begins."""
 _NO_PLACE = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -52,18 +54,19 @@ class Database:
         self.aside = False
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         with translated(path):
-            _check_length(path)
             self.connection = self._open_to_write() if write else self._open_to_read()
             if not self.aside:
                 self._stamp = self._look()
+            try:
+                _check_length(self.connection, path)
+                if write:
+                    _prepare(self.connection)
+            except BaseException:
+                self.close()
+                raise
 
     def _open_to_write(self) -> sqlite3.Connection:
-        connection = _connect(f"{self.path.absolute().as_uri()}?mode=rwc")
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        return connection
+        return _connect(f"{self.path.absolute().as_uri()}?mode=rwc")
 
     def _open_to_read(self) -> sqlite3.Connection:
         connection = _connect(f"{self.path.absolute().as_uri()}?mode=rw")
@@ -101,8 +104,9 @@ class Database:
         facts = self.path.stat()
         if not self.aside:
             return (facts.st_dev, facts.st_ino)
-        log = _size(_log_of(self.path))
-        return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, log)
+        log = _log_of(self.path)
+        of_log = (log.stat().st_size, log.stat().st_mtime_ns) if log.exists() else ()
+        return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, *of_log)
 
     def close(self) -> None:
         """Close the connection."""
@@ -170,24 +174,21 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _check_length(path: Path) -> None:
-    """Notice a file that was cut, by the page count in its header.
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
 
-    SQLite would notice most cuts itself, but fills the rest of a last page with zeros.
-    """
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        header = file.read(100)
-        size = _size(path)
-    if not header and not any(path.parent.glob("*-[0-9]*")):
-        return  # A writer died before it had written anything.
+
+def _check_length(connection: sqlite3.Connection, path: Path) -> None:
+    """Notice a file that was cut where SQLite does not: within its last page, or at its start."""
+    connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # Reads the header.
+    size = _size(path)
     if _size(_log_of(path)):
         return  # What is missing may stand in the log.
-    page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65536 if page_size == 1 else page_size
-    pages = int.from_bytes(header[28:32], "big")
-    if not header.startswith(MAGIC):
-        raise damaged(path, "it is no SQLite file")
-    if size < page_size * pages:
-        raise damaged(path, f"{size} of {page_size * pages} bytes are there")
+    if not size and any(path.parent.glob("*-[0-9]*")):
+        raise damaged(path, "it is empty")  # Else a writer died before it had written anything.
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    if size % page_bytes:
+        raise damaged(path, f"its {size} bytes are no whole number of pages of {page_bytes}")

@@ -82,6 +82,7 @@ class Store:
         self._lock = threading.RLock()
         self._chroma: ChromaVectors | None = None
         self._chroma_record: str | None = None
+        self._chroma_error: str | None = None
         self._scratch = ExitStack()
         self._reset()
         try:
@@ -256,6 +257,7 @@ class Store:
             except CopyFailed as error:
                 _log.info("chroma failed, scanning instead: %s", error)
                 self._close_chroma()
+                self._chroma_error = str(error)
                 return None
         if len(ids) < n or len(self.catalog.chunks(ids)) < n:
             return None
@@ -274,7 +276,7 @@ class Store:
             return None
         if text != self._chroma_record:
             self._close_chroma()
-            self._chroma_record = text
+            self._chroma_record, self._chroma_error = text, None
             self._chroma = self._trusted_chroma()
         return self._chroma
 
@@ -390,6 +392,11 @@ class Store:
                     found.append(f"{name}: {files} is not what was written; sync builds it anew")
                 elif name == "chroma" and self.catalog.is_pending():
                     found.append(f"{name}: it is behind the catalog; sync brings it level")
+                elif name == "chroma" and self._chroma_error is not None:
+                    found.append(
+                        f"{name}: it failed ({self._chroma_error}); remove the folder "
+                        f"{self.folder / copy.folder} and sync"
+                    )
         return found
 
     # ---- writing ------------------------------------------------------------------------

@@ -61,7 +61,10 @@ class Writer:
         copy = copies.recorded(self.catalog, name)
         if copy is None:
             return None
-        different = copies.differences(self._folder, copy) if copy.whole else ["unfinished"]
+        different = ["unfinished"]
+        if copy.whole:
+            with locks.changing_chroma(self._folder):
+                different = copies.differences(self._folder, copy, alone=True)
         if different:
             _log.info("%s is built anew: %s", name, ", ".join(different))
             self.repaired.append(name)
@@ -178,7 +181,7 @@ class Writer:
             folder, dead = copies.new_folder(self._folder, "chroma"), 0
             copies.mark(self.catalog, "chroma", folder)
             self._fill(folder)
-        with self.catalog.transaction():
+        with locks.changing_chroma(self._folder), self.catalog.transaction():
             copies.record(self.catalog, "chroma", folder, dead=dead)
             self.catalog.clear_pending()
         self._chroma, self._dead = folder, dead

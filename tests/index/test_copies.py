@@ -10,7 +10,8 @@ from rag.errors import CorpusError
 from rag.index import copies
 from rag.index.catalog import Catalog
 from rag.index.copies import CopyFailed, guarded
-from rag.index.database import MAGIC
+
+MAGIC = b"SQLite format 3\0"
 
 
 @pytest.fixture
@@ -28,10 +29,10 @@ def copy_folder(catalog: Catalog, tmp_path: Path) -> Path:
     return folder
 
 
-def differences(catalog: Catalog) -> list[str]:
+def differences(catalog: Catalog, *, alone: bool = False) -> list[str]:
     copy = copies.recorded(catalog, "chroma")
     assert copy is not None
-    return copies.differences(catalog.path.parent, copy)
+    return copies.differences(catalog.path.parent, copy, alone=alone)
 
 
 def test_a_copy_that_was_left_alone_is_whole(catalog: Catalog, copy_folder: Path) -> None:
@@ -75,9 +76,13 @@ def test_chromas_sqlite_file_may_change_and_grow_but_not_shrink(
     assert differences(catalog) == ["chroma.sqlite3"]
 
 
-def test_chromas_sqlite_file_has_to_begin_as_one(catalog: Catalog, copy_folder: Path) -> None:
+def test_who_is_alone_looks_whether_chromas_sqlite_file_begins_as_one(
+    catalog: Catalog, copy_folder: Path
+) -> None:
+    assert differences(catalog, alone=True) == []
     (copy_folder / "chroma.sqlite3").write_bytes(bytes(1000))
-    assert differences(catalog) == ["chroma.sqlite3"]
+    assert differences(catalog, alone=True) == ["chroma.sqlite3"]
+    assert differences(catalog) == []
 
 
 def test_a_copy_that_is_marked_is_not_whole_until_it_is_recorded(

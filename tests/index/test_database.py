@@ -91,7 +91,7 @@ def test_a_file_that_was_cut_is_an_error_that_says_what_to_do(folder: Path, kept
 
 def test_a_file_of_another_kind_is_an_error_that_says_what_to_do(folder: Path) -> None:
     (folder / FILE_NAME).write_bytes(b"%PDF-1.7 " * 5000)
-    with pytest.raises(CorpusError, match="no SQLite file"):
+    with pytest.raises(CorpusError, match=r"not a database; it is damaged.*sync again"):
         Catalog(folder, write=False)
 
 
@@ -109,3 +109,22 @@ def test_a_closed_catalog_is_the_callers_mistake(folder: Path) -> None:
     catalog.close()
     with pytest.raises(ValueError, match="closed"):
         catalog.totals()
+
+
+def test_a_reader_that_looks_a_second_time_keeps_its_lock_and_sees_what_is_written_later(
+    folder: Path,
+) -> None:
+    code = """
+import sys
+from pathlib import Path
+from rag.index.catalog import Catalog
+catalog = Catalog(Path(sys.argv[1]), write=True)
+catalog.set(edition=sys.argv[2])
+catalog.close()
+"""
+    catalog = Catalog(folder, write=False)
+    for edition in ("1", "2", "3"):
+        output(start(code, folder, edition))
+        assert catalog.latest("edition") == edition
+        assert catalog.get("edition") == edition
+    catalog.close()
