@@ -148,7 +148,7 @@ def sync(
     if folder is None:
         folder = Path.cwd()
         would = "would become" if dry_run else "becomes"
-        screen.note(f"{folder} {would} a corpus; its index lies in .rag, and can be deleted\n")
+        screen.note(f"{folder} {would} a corpus; its index lies in .rag, and can be deleted")
     with Corpus.open(folder) as opened:
         try:
             with screen.progress() as progress:

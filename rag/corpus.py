@@ -290,7 +290,10 @@ class Corpus:
         """
         store = self._opened
         with store.snapshot():
-            document = store.catalog.document(id)
+            try:
+                document = store.catalog.document(id)
+            except UnicodeEncodeError:  # Half a character, as a terminal may send; no id has one.
+                document = None
             if document is None:
                 raise self._unknown(id, store.catalog)
             return document
@@ -596,6 +599,7 @@ def _embedder(settings: Settings) -> Embedder:
             chosen.model.removeprefix(OPENAI_PREFIX),
             max_tokens=chosen.max_tokens,
             batch_size=chosen.batch_size,
+            timeout_s=chosen.timeout_s,
         )
     return SentenceTransformerEmbedder(
         chosen.model, device=chosen.device, batch_size=chosen.batch_size

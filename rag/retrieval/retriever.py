@@ -80,7 +80,7 @@ def retrieve(
             hits = lend(hits, neighbours([hit.chunk.id for hit in hits]))
     if reranker is not None:
         hits = _reranked(query, hits, reranker)
-    if k > len(hits):
+    if k > len(hits) and len(rankings[0]) == candidates:  # Otherwise it has told all it has.
         hits = hits + _deeper(hits, searches[0](query, k + len(hits)))
     return hits[:k]
 
