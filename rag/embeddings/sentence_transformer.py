@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import logging
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -186,12 +187,12 @@ class SentenceTransformerEmbedder:
     def _model(self) -> "SentenceTransformer":
         if self._is_default:
             _check(self._folder / "model.safetensors", DEFAULT_SHA256)
-        from safetensors import SafetensorError
-        from sentence_transformers import SentenceTransformer
-
         _log.info("loading %s from %s", self._name, self._folder)
         # Loading switches states of torch that all threads share.
         with _loading, _without_bars():
+            from safetensors import SafetensorError
+            from sentence_transformers import SentenceTransformer
+
             try:
                 return SentenceTransformer(
                     str(self._folder), device=self._device, local_files_only=True
@@ -333,7 +334,10 @@ def _download(model: str, names: Sequence[str]) -> Path:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Let transformers and the hub draw no progress bars: this package prints nothing."""
-    from transformers.utils import logging as bars
+    with warnings.catch_warnings():
+        # In a notebook the bars ask for a package that draws them there.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from transformers.utils import logging as bars
 
     were_on = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()  # type: ignore[no-untyped-call]
