@@ -23,11 +23,11 @@ PYTHON = $(shell for python in $(PYTHONS); do \
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## Index the two texts in corpora/ and ask each of them a question
+demo: $(READY)  ## Index the two corpora and ask each of them a question
 	$(VENV)/bin/rag sync --corpus corpora/harbour-manual
-	$(VENV)/bin/rag ask --corpus corpora/harbour-manual "When must the pilot be on board?"
+	$(VENV)/bin/rag ask --corpus corpora/harbour-manual "On which VHF channel does one now call Ansgard Lock?"
 	$(VENV)/bin/rag sync --corpus corpora/county-gazetteer
-	$(VENV)/bin/rag ask --corpus corpora/county-gazetteer "没有装滴灌设备的茶园喷灌，每立方米收多少水费？"
+	$(VENV)/bin/rag ask --corpus corpora/county-gazetteer "现行的禁渔期从哪天到哪天？"
 
 test: $(READY)  ## Run the tests
 	$(RUN) pytest

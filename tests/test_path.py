@@ -4,8 +4,6 @@ from pathlib import Path
 
 import rag
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
-from rag.index.store import Store
-from rag.index.writer import writing
 from rag.testing import ScriptedModel
 from tests.conftest import ROOT
 
@@ -17,10 +15,7 @@ def test_a_manual_is_asked_offline_and_the_quotation_holds(
 ) -> None:
     document = rag.load(ROOT / "corpora" / "harbour-manual" / "harbour-manual.md")
     chunks = rag.chunk(document, size=200, count=minilm.count)
-    index = tmp_path / ".rag"
-    with writing(index, facts={}):
-        pass
-    store = Store(index, embedder=minilm)
+    store = rag.Store.create(tmp_path / "index", embedder=minilm)
     store.replace(document, chunks, minilm.embed_documents([c.embedded for c in chunks]))
 
     hits = rag.retrieve(QUESTION, [store.dense, store.lexical], neighbours=store.neighbours, k=20)

@@ -91,6 +91,27 @@ class Store:
             self.catalog.close()
             raise
 
+    @classmethod
+    def create(
+        cls, folder: str | Path, *, embedder: Embedder, facts: Mapping[str, str] | None = None
+    ) -> "Store":
+        """Open an index, and make an empty one where there is none.
+
+        Parameters
+        ----------
+        folder : its parent exists.
+        embedder, facts : as for the class.
+
+        Raises
+        ------
+        CorpusLocked, CorpusMismatch, CorpusError
+            As `writing`.
+        """
+        folder = Path(folder)
+        with writing(folder, facts or {}):
+            pass
+        return cls(folder, embedder=embedder, facts=facts)
+
     def _reset(self) -> None:
         """Forget what was read of another file."""
         self._generation = -1
@@ -394,8 +415,8 @@ class Store:
                     found.append(f"{name}: it is behind the catalog; sync brings it level")
                 elif name == "chroma" and self._chroma_error is not None:
                     found.append(
-                        f"{name}: it failed ({self._chroma_error}); remove the folder "
-                        f"{self.folder / copy.folder} and sync"
+                        f"{name}: it could not be asked ({self._chroma_error}); if that does not "
+                        f"pass, remove {self.folder / copy.folder} and sync"
                     )
         return found
 

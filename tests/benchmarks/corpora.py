@@ -42,7 +42,7 @@ def measure(folder: Path) -> dict[str, str]:
             ),
         }
         for by in ("dense", "lexical", "fused"):
-            figures[f"evidence in five hits, {by}"] = _mean(
+            figures[f"evidence in 5 hits, {by}"] = _mean(
                 _found_in_hits(corpus, question, by) for question in answerable
             )
         for budget in (500, 1000):
@@ -108,8 +108,8 @@ def _mean(values: Iterable[float]) -> str:
     return f"{sum(listed) / len(listed):.2f}"
 
 
-def main() -> None:
-    """Print the table."""
+def figures() -> list[list[str]]:
+    """Measure every corpus; returns the rows of a table, the first one its head."""
     names = sorted(path.parent.name for path in ROOT.glob("corpora/*/questions.jsonl"))
     columns = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -117,9 +117,13 @@ def main() -> None:
             folder = Path(temporary) / name
             shutil.copytree(ROOT / "corpora" / name, folder, ignore=shutil.ignore_patterns(".rag"))
             columns.append(measure(folder))
-    rows = [["", *names], ["---", *("---:" for _ in names)]]
-    rows += [[label, *(column[label] for column in columns)] for label in columns[0]]
-    for row in rows:
+    return [["", *names], *([label, *(c[label] for c in columns)] for label in columns[0])]
+
+
+def main() -> None:
+    """Print the table."""
+    head, *rows = figures()
+    for row in (head, ["---", *("---:" for _ in head[1:])], *rows):
         sys.stdout.write(f"| {' | '.join(row)} |\n")
 
 
