@@ -274,7 +274,7 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seen = {"queries": 0, "asked chroma": 0, "stale": 0, "partial": 0}
+        self.seen = {"queries": 0, "chroma open": 0, "stale": 0, "partial": 0}
         self.longest_s = 0.0
 
     def finished(self) -> int:
@@ -304,7 +304,7 @@ class Reader:
         self.longest_s = max(self.longest_s, time.perf_counter() - started)
         self.judge(found, at_least, whole=whole)
         store = corpus._store
-        self.seen["asked chroma"] += store is not None and store._chroma is not None
+        self.seen["chroma open"] += store is not None and store._chroma is not None
 
     def judge(self, found: list[tuple[str, str]], at_least: int, *, whole: bool) -> None:
         self.seen["queries"] += 1
@@ -353,7 +353,7 @@ def run_beside(folder: Path, *, rounds: int) -> dict[str, float]:
 
 def finish(child: Child) -> dict[str, float]:
     out, err = child.communicate(timeout=300)
-    crashed = {"queries": 0, "asked chroma": 0, "stale": 0, "partial": 0, "longest_s": 0.0}
+    crashed = {"queries": 0, "chroma open": 0, "stale": 0, "partial": 0, "longest_s": 0.0}
     if child.returncode:
         sys.stderr.write(err)
         return {**crashed, "crashes": 1}
@@ -362,7 +362,7 @@ def finish(child: Child) -> dict[str, float]:
 
 def check_beside(seen: dict[str, float]) -> None:
     assert seen["queries"] > 10 * seen["rounds"]
-    assert seen["asked chroma"] > 0
+    assert seen["chroma open"] > 0
     assert (seen["crashes"], seen["stale"], seen["partial"]) == (0, 0, 0)
 
 

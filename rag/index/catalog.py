@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import CorpusMismatch, CorpusNotFound
-from rag.index.database import Database, translated
+from rag.index.database import Database, damaged, translated
 from rag.index.filters import FIELDS, check_where, condition_of
 from rag.types import Chunk, Document, DocumentSummary, Matrix, Page, Scalar, Section, Vector, Where
 
@@ -551,11 +551,13 @@ class Catalog:
         """Read the vectors of known chunks, in the order given: (n, d)."""
         found = dict(
             self._in(
-                "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.number = c.vector "
+                "SELECT c.id, v.vector FROM chunks c LEFT JOIN vectors v ON v.number = c.vector "
                 "WHERE c.id IN ({})",
                 ids,
             )
         )
+        if None in found.values():
+            raise damaged(self.path, "a chunk has lost its vector")
         return _matrix([found[id_] for id_ in ids])
 
     def rows(self, known: Rows | None = None) -> Rows:
@@ -577,6 +579,8 @@ class Catalog:
             ids = [known.ids[place] for place in np.flatnonzero(kept)] + ids
             documents = np.concatenate([known.documents[kept], documents])
             matrix = np.concatenate([known.matrix[kept], matrix.reshape(-1, known.matrix.shape[1])])
+        if len(ids) != len(numbers):
+            raise damaged(self.path, "a chunk has lost its vector")
         return Rows(numbers, ids, documents, matrix)
 
     # ---- errors -------------------------------------------------------------------------

@@ -274,7 +274,7 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
             try:
                 writer.finish()
             except RagError as error:
-                _log.warning("the copies of %s could not be brought level: %s", folder, error)
+                _log.info("the copies of %s could not be brought level: %s", folder, error)
             raise
         writer.finish()
         catalog.set(synced_at=datetime.now(UTC).isoformat(timespec="seconds"))
