@@ -4,6 +4,7 @@ What is set here is set before anything of the package is imported, and children
 """
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 _FOREIGN = ("RAG_", "OPENAI_", "HF_", "HUGGING", "SENTENCE_TRANSFORMERS_", "TIKTOKEN_", "XDG_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 _home = tempfile.TemporaryDirectory(prefix="rag-tests-")
+_memory = Path("/dev/shm")
+"""Where there is room in memory the tests do not wait for a disk at every fsync: a quarter of
+the time. Everything there is removed at the end; PYTEST_DEBUG_TEMPROOT names a place to keep."""
+_files: tempfile.TemporaryDirectory[str] | None = None
+if _memory.is_dir() and os.access(_memory, os.W_OK) and shutil.disk_usage(_memory).free > 1 << 30:
+    _files = tempfile.TemporaryDirectory(prefix="rag-tests-", dir=_memory)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _files.name)
 
 for _name in list(os.environ):
     if _name.startswith(_FOREIGN) or _name.lower() in _PROXIES:
@@ -41,6 +49,8 @@ hypothesis.settings.load_profile("tests")
 
 def pytest_unconfigure() -> None:
     _home.cleanup()
+    if _files is not None:
+        _files.cleanup()
 
 
 @pytest.fixture(autouse=True)

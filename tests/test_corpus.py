@@ -1,6 +1,7 @@
 """A folder that can be asked, from the first sync to the answer."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -495,6 +497,60 @@ def test_nothing_empty_can_be_put(corpus: Corpus, id_: str, text: str) -> None:
         corpus.put(id_, text)
 
 
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"id": "memo \ud800"}, ValueError),
+        ({"text": "half a \ud83d character"}, ValueError),
+        ({"title": "\udc00"}, ValueError),
+        ({"metadata": {"\udc00": 1}}, ValueError),
+        ({"metadata": {"name": "\udc00"}}, ValueError),
+        ({"metadata": {"weight": float("nan")}}, ValueError),
+        ({"metadata": {"weight": float("inf")}}, ValueError),
+        ({"metadata": {"tags": ["a", "b"]}}, TypeError),
+        ({"metadata": {"year": None}}, TypeError),
+    ],
+)
+def test_what_could_not_be_searched_for_cannot_be_put(
+    folder: Path, changes: dict[str, object], error: type[Exception]
+) -> None:
+    embedder = CountingEmbedder()
+    given: dict[str, Any] = {"id": "memo", "text": "The dredger works at night.", **changes}
+    with a_corpus(folder, embedder=embedder) as corpus, pytest.raises(error):
+        corpus.put(**given)
+    assert embedder.texts == []
+    assert not (folder / ".rag").exists()
+
+
+def test_an_id_may_be_longer_than_a_files_name(corpus: Corpus) -> None:
+    address = "https://harbour.example/" + "memo/" * 60
+    corpus.put(address, "The dredger works at night.", metadata={"日期": "2024", "pages": 3})
+    assert found(corpus, "dredger")[0] == address
+    corpus.remove(address)
+    assert "dredger" not in str(corpus.search("dredger"))
+
+
+def test_a_text_that_cannot_be_embedded_leaves_its_older_version(folder: Path) -> None:
+    with a_corpus(folder, embedder=FailingEmbedder("barge", status=500)) as corpus:
+        corpus.put("memo", "The dredger works at night.")
+        with pytest.raises(ProviderError, match="the server is down"):
+            corpus.put("memo", "The barge works at night.")
+        assert corpus.document("memo").text == "The dredger works at night."
+        with pytest.raises(ValueError, match="there is no document 'note'"):
+            corpus.remove("note")
+
+
+def test_a_text_cannot_take_the_id_of_a_file_that_is_gone_but_still_indexed(
+    corpus: Corpus, folder: Path
+) -> None:
+    (folder / "harbour.md").unlink()
+    with pytest.raises(ValueError, match="was a file of the corpus; sync first"):
+        corpus.put("harbour.md", "Something else.")
+    corpus.sync()
+    corpus.put("harbour.md", "Something else.")
+    assert corpus.document("harbour.md").text == "Something else."
+
+
 # ---- search -----------------------------------------------------------------------------
 
 
@@ -569,6 +625,19 @@ def test_a_question_longer_than_the_embedder_reads_is_searched_whole(corpus: Cor
     assert corpus.embedder.count(long) > corpus.embedder.max_tokens
     assert len(corpus.search(long, k=3)) == 3
     assert "bread" in corpus.search(long, k=1, by="lexical")[0].chunk.text.lower()
+
+
+def test_an_open_reader_lists_the_index_that_took_the_place_of_another(
+    corpus: Corpus, folder: Path
+) -> None:
+    assert len(corpus.documents()) == 2
+    shutil.rmtree(folder / ".rag")
+    (folder / "harbour.md").write_text("A new text.", encoding="utf-8")
+    with a_corpus(folder) as other:
+        other.put("memo", "The dredger works at night.")
+    assert [summary.id for summary in corpus.documents()] == ["memo"]
+    with pytest.raises(ValueError, match=r"no document 'harbour\.md'; the nearest is 'memo'"):
+        corpus.document("harbour.md")
 
 
 def test_an_open_reader_sees_what_another_has_synced(corpus: Corpus, folder: Path) -> None:
