@@ -22,6 +22,7 @@ import matplotlib.image
 import nbformat
 import numpy as np
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -43,6 +44,7 @@ def run(path: Path, *, write: bool) -> list[str]:
         timeout=600,
         kernel_name="python3",
         record_timing=False,
+        config=Config(AsyncKernelManager={"transport": "ipc"}),  # No port for others to read.
         resources={"metadata": {"path": str(FOLDER.parent)}},
     )
     client.execute()
