@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT: dict[str, Any] = PYPROJECT["project"]
 DEPENDENCIES = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = [Requirement(x) for extra in PROJECT["optional-dependencies"].values() for x in extra]
 DEV = [Requirement(line) for line in PYPROJECT["dependency-groups"]["dev"]]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -58,7 +59,7 @@ def test_no_target_is_mistaken_for_a_file() -> None:
     assert phony[1].split() == re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
 
 
-@pytest.mark.parametrize("requirement", [*DEPENDENCIES, *DEV], ids=str)
+@pytest.mark.parametrize("requirement", [*DEPENDENCIES, *EXTRAS, *DEV], ids=str)
 def test_a_dependency_is_pinned_to_a_tested_version_that_its_range_admits(
     requirement: Requirement,
 ) -> None:
