@@ -191,8 +191,9 @@ class Corpus:
         if dry_run:
             return self._dry_run().report(seconds=time.perf_counter() - started)
         self.close()  # Its own open copies would be other versions of what is written.
-        listing = folder.list_files(self.path, is_supported=loaders.is_supported)
         with writing(self._index, facts=self._facts) as writer:
+            # Listed before, the folder would lack what another writer had indexed since.
+            listing = folder.list_files(self.path, is_supported=loaders.is_supported)
             plan = self._plan(listing, writer.catalog)
             sync = self._sync(plan, writer, progress)
             sync.run()

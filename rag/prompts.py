@@ -65,5 +65,8 @@ NOTHING_QUOTED = {
 }
 """How an answer of quotations is refused where passages were found."""
 
-EMPTY_REPLY = {"en": "The model gave no answer.", "zh": "模型没有作答。"}
+EMPTY_REPLY = {
+    "en": "The model gave no answer; ask again, or choose another model.",
+    "zh": "模型没有作答；请再问一次，或换一个模型。",
+}
 """Why a question stays unanswered whose reply is blank."""

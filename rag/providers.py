@@ -207,7 +207,12 @@ class Provider:
                 f"see the model's name and the base URL {self.place!r} (most end in /v1)"
             )
         else:
-            message = f"{self.host} answered with status {status}: {words}"
+            advice = (
+                "try again later, and see its own log if that does not help"
+                if status >= 500
+                else "see what its documentation says about that"
+            )
+            message = f"{self.host} answered with status {status}: {words}; {advice}"
         return ProviderError(
             message,
             provider=self.host,

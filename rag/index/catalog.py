@@ -541,6 +541,11 @@ class Catalog:
             while rows := cursor.fetchmany(_MANY):
                 yield from map(_chunk, rows)
 
+    def each(self, ids: Sequence[str]) -> Iterator[Chunk]:
+        """Read chunks, a few hundred at a time; unknown ids are left out."""
+        for start in range(0, len(ids), _MANY):
+            yield from self.chunks(ids[start : start + _MANY]).values()
+
     def with_vectors(self, ids: Sequence[str]) -> Iterator[tuple[Chunk, Vector]]:
         """Read chunks with their vectors, a few hundred at a time; unknown ids are left out."""
         for start in range(0, len(ids), _MANY):

@@ -193,7 +193,7 @@ class Writer:
             with self._vectors(folder) as vectors:
                 vectors.remove(self.catalog.pending("gone"))
                 vectors.add(self.catalog.with_vectors(self.catalog.pending("new")))
-                vectors.move(self.catalog.chunks(self.catalog.pending("moved")).values())
+                vectors.move(self.catalog.each(self.catalog.pending("moved")))
                 if len(vectors) == total:
                     return True
                 reason = f"it holds {len(vectors)} chunks of {total}"

@@ -398,8 +398,8 @@ def test_a_reply_that_was_withheld_is_a_refusal(reason: str) -> None:
 
 
 def test_a_blank_reply_is_a_refusal() -> None:
-    assert resolved(" \n").refusal == "The model gave no answer."
-    assert resolved("", question="何时登船？").refusal == "模型没有作答。"
+    assert resolved(" \n").refusal == "The model gave no answer; ask again, or choose another model."
+    assert resolved("", question="何时登船？").refusal == "模型没有作答；请再问一次，或换一个模型。"
 
 
 def test_a_reply_of_markers_alone_is_read() -> None:
