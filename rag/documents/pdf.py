@@ -13,7 +13,7 @@ from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rag.documents.parsed import Parsed
+from rag.documents.parsed import Parsed, ranges
 from rag.documents.sections import Heading, find_sections
 from rag.errors import UnreadableDocument
 from rag.types import Page, Scalar
@@ -68,7 +68,7 @@ def read(data: bytes, *, source: str) -> Parsed:
     blank = [page.number for page, words in zip(pages, texts, strict=True) if not words]
     metadata: list[tuple[str, Scalar]] = []
     if blank:
-        metadata.append(("pages_without_text", _ranges(blank)))
+        metadata.append(("pages_without_text", ranges(blank)))
     return Parsed(
         text=text,
         title=None if title in _NO_TITLES else title,
@@ -188,14 +188,3 @@ def _lines(text: str, page: Page) -> Iterator[tuple[int, str]]:
 
 def _letters(text: str) -> str:
     return _SPACES.sub("", text).casefold()
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers as “3, 7-9”."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
