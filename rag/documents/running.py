@@ -64,14 +64,15 @@ def leave_out(pages: Sequence[Sequence[str]]) -> tuple[list[list[str]], str]:
     running = _running(candidates, [place for place, lines in enumerate(pages) if lines])
     gone: dict[str, list[int]] = defaultdict(list)
     dropped: set[tuple[int, int]] = set()
-    kept: set[str] = set()
+    kept: dict[str, tuple[int, int]] = {}
     for found in candidates:
         key = next((key for key in found.keys if (found.edge, key) in running), None)
         place = (found.page, found.line)
-        if key is None or place in dropped:
+        # On a short page a line is near both edges.
+        if key is None or place in dropped or kept.get(key) == place:
             continue
         if found.edge == "top" and key == found.shown and key not in kept:
-            kept.add(key)
+            kept[key] = place
             continue
         dropped.add(place)
         shown = found.shown if key == found.shown else _NUMBER.sub("#", found.shown)

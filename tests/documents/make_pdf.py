@@ -72,10 +72,13 @@ def _objects(pages: Sequence[Sequence[str]], title: str | None, outline: Outline
         [b"<< /Type /Pages /Kids [" + kids + b"] /Count %d >>" % len(pages)],
         [b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"],
         [
-            b"<< /Type /Font /Subtype /Type0 /BaseFont /Same /Encoding /Identity-H /ToUnicode 6 0 R"
-            b" /DescendantFonts [<< /Type /Font /Subtype /CIDFontType2 /BaseFont /Same"
-            b" /CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >>"
-            b" /DW 1000 >>] >>"
+            (
+                b"<< /Type /Font /Subtype /Type0 /BaseFont /Same /Encoding /Identity-H"
+                b" /ToUnicode 6 0 R"
+                b" /DescendantFonts [<< /Type /Font /Subtype /CIDFontType2 /BaseFont /Same"
+                b" /CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >>"
+                b" /DW 1000 >>] >>"
+            )
         ],
         [b"<< /Length %d >>" % len(_UNICODE_MAP), _Stream(_UNICODE_MAP)],
     ]
