@@ -147,8 +147,9 @@ def _without_waiting(path: str, flags: int) -> int:
 def _contents(file: BinaryIO, max_bytes: int, source: str) -> bytes:
     try:
         size = os.fstat(file.fileno()).st_size
-        # A file may grow between the look at its size and the end of reading.
-        data = b"" if size > max_bytes else file.read(max_bytes + 1)
+        data = b"" if size > max_bytes else file.read(size + 1)
+        if len(data) > size:  # It has grown meanwhile, or the system makes it as it is read.
+            data += file.read(max_bytes + 1 - len(data))
     except OSError as error:
         raise _unopened(source, error) from error
     size = max(size, len(data))
