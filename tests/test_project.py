@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT: dict[str, Any] = PYPROJECT["project"]
 DEPENDENCIES = [Requirement(line) for line in PROJECT["dependencies"]]
+OFFICE = [Requirement(line) for line in PROJECT["optional-dependencies"]["office"]]
 DEV = [Requirement(line) for line in PYPROJECT["dependency-groups"]["dev"]]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -58,7 +59,7 @@ def test_no_target_is_mistaken_for_a_file() -> None:
     assert phony[1].split() == re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
 
 
-@pytest.mark.parametrize("requirement", [*DEPENDENCIES, *DEV], ids=str)
+@pytest.mark.parametrize("requirement", [*DEPENDENCIES, *OFFICE, *DEV], ids=str)
 def test_a_dependency_is_pinned_to_a_tested_version_that_its_range_admits(
     requirement: Requirement,
 ) -> None:
@@ -71,7 +72,7 @@ def test_no_pin_names_a_build_that_only_one_index_has() -> None:
 
 def test_every_package_that_the_code_imports_is_declared() -> None:
     foreign = imported() - set(sys.stdlib_module_names) - {"rag"}
-    declared = {canonicalize_name(requirement.name) for requirement in DEPENDENCIES}
+    declared = {canonicalize_name(requirement.name) for requirement in DEPENDENCIES + OFFICE}
     owners = packages_distributions()
     assert {name: owners[name] for name in foreign if owned(owners[name]) & declared == set()} == {}
 
