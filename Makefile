@@ -65,7 +65,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) with $(PYTHON): 2 GB, a few minutes."
 	@"$(PYTHON)" -m venv "$(VENV)"
 	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks]" --group dev
+	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[notebooks,office]" --group dev
 	@touch "$@"
 
 clean:  ## Remove what the other targets have made: environment, caches, indexes of corpora/

@@ -92,6 +92,9 @@ _OWN_LINE = re.compile(
 """An item, a heading, a row, a quotation, a turn of a conversation."""
 _ROW = re.compile(r"\t|\S {3,}\S|\A[#|>]|[:：]\Z")
 """A line that the next does not continue: columns, a heading, the introduction of a list."""
+_AMOUNT = re.compile(r"(?:\A|\s)[-+(]?[$€£¥]?\d(?:[\d,.]*\d)?[)%]*\Z")
+"""What the rows of a table end in. In prose hardly two lines in a row do, where a new one does
+not go on in lower case."""
 _WIDE = re.compile(r"[\u2e80-\uffdc]")
 
 
@@ -200,6 +203,8 @@ def _is_wrapped(text: str, line_start: int, match: re.Match[str]) -> bool:
     first = following.lstrip(_OPENERS)[:1]
     if first.islower():
         return width >= _LOWER_FROM
+    if _AMOUNT.search(line) and _AMOUNT.search(following.rstrip()):
+        return False
     if not (first.isalnum() and _WRAPPED_FROM <= width <= _WIDEST):
         return False
     word = 2 if _WIDE.match(first) else len(following.split(maxsplit=1)[0])
@@ -226,6 +231,7 @@ def _trimmed(text: str, start: int, end: int, ends: Iterable[int]) -> Iterator[S
 # a number and the colon of an address end nothing.
 _CLAUSE = re.compile(
     rf"(?:[，、；：—）]|--)+{_CLOSING}|[,;:)]+{_CLOSING}(?=\s|\Z|[{_CJK}])|[\n\r\u2028\u2029|]\s*+"
+    r"|,(?=[\"{\[])"  # As in JSON.
 )
 _WORD = re.compile(rf"\s++|(?<=[{_CJK}])(?=[{_CJK}])")
 _JOINED = re.compile(

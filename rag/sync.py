@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Literal
 
 from rag.documents.folder import File, Listing
-from rag.errors import DocumentError, ProviderError, UnreadableDocument, UnsupportedFormat
+from rag.errors import (
+    DocumentError,
+    MissingDependency,
+    ProviderError,
+    UnreadableDocument,
+    UnsupportedFormat,
+)
 from rag.index.catalog import FileFacts, Record, vector_key
 from rag.index.writer import Writer
 from rag.types import Chunk, Document, Embedder, Failure, Progress, Skipped, SyncReport
@@ -248,7 +254,7 @@ class Sync:
                 document = self._load(file)
             except UnsupportedFormat as error:
                 self._skip(file.id, reason=str(error))
-            except DocumentError as error:
+            except (DocumentError, MissingDependency) as error:
                 self._fail(file.id, error)
             else:
                 batch.append(self.record(document, facts))
@@ -308,7 +314,7 @@ class Sync:
         self._plan.skipped.append(Skipped(id=id_, reason=reason))
         self._leave_out(id_)
 
-    def _fail(self, id_: str, error: DocumentError | ProviderError) -> None:
+    def _fail(self, id_: str, error: DocumentError | MissingDependency | ProviderError) -> None:
         self._plan.failed.append(Failure(id=id_, error=error))
         self._leave_out(id_)
 

@@ -126,15 +126,21 @@ def test_a_text_is_clean(corpus: str) -> None:
         assert not re.search(r"[ \t]\n", text)
 
 
-def test_a_pdf_has_pages_headings_a_table_and_running_headers(corpus: str) -> None:
+def test_a_pdf_has_pages_headings_and_a_table_and_its_running_lines_are_no_text(
+    corpus: str,
+) -> None:
     for path in the_files(corpus):
         if path.suffix == ".pdf":
             document = load(path)
             assert len(document.pages) >= 3
             assert len(document.sections) >= 5
-            running = document.title.split("（")[0]
-            later = [document.text[page.start : page.end] for page in document.pages[1:]]
-            assert all(running in text[: len(running) + 20] for text in later)
+            title = document.title.split("（")[0]
+            lines = document.text.split("\n")
+            assert lines[0].startswith(title)
+            assert sum(line.startswith(title) and len(line) < 40 for line in lines) == 1
+            last = len(document.pages)
+            left_out = f"# (1-{last}); {lines[0]} (2-{last})"
+            assert dict(document.metadata)["running_lines"] == left_out
             assert "|" in path.with_suffix(".pdf.md").read_text(encoding="utf-8")
 
 

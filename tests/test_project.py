@@ -72,7 +72,7 @@ def test_no_pin_names_a_build_that_only_one_index_has() -> None:
 
 def test_every_package_that_the_code_imports_is_declared() -> None:
     foreign = imported() - set(sys.stdlib_module_names) - {"rag"}
-    declared = {canonicalize_name(requirement.name) for requirement in DEPENDENCIES}
+    declared = {canonicalize_name(requirement.name) for requirement in DEPENDENCIES + EXTRAS}
     owners = packages_distributions()
     assert {name: owners[name] for name in foreign if owned(owners[name]) & declared == set()} == {}
 

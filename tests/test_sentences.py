@@ -224,6 +224,27 @@ def test_what_does_not_end_like_a_sentence_is_known(text: str) -> None:
     assert TERMINATED.search(text) is None
 
 
+def test_rows_of_a_table_that_end_in_amounts_are_not_joined() -> None:
+    rows = [
+        "34 Mooring gang of six, attendance by night 192",
+        "35 Shore power, the kilowatt hour, by day 0.31",
+        "Crane with driver, the working hour (by day) $1,200.50",
+        "Share of the pilots in all that is earned (12%)",
+    ]
+    text = "\n".join(rows)
+    assert [text[start:end] for start, end in split_sentences(text)] == rows
+
+
+def test_a_line_of_prose_that_ends_in_a_number_goes_on_in_the_next() -> None:
+    text = (
+        "The dues were fixed by the trustees on 11 November 2024\n"
+        "Sunday or not, and are payable from January of the next\n"
+        "year, which is what the notice of 3 December 2024\n"
+        "and that of 2025"
+    )
+    assert split_sentences(text) == [(0, len(text))]
+
+
 def test_a_part_that_fits_stays_whole_and_is_trimmed() -> None:
     assert split_to_fit("xx a, b xx", 2, 8, fits=lambda part: True) == [(3, 7)]
 
@@ -242,6 +263,19 @@ def test_a_part_that_does_not_fit_is_cut_at_clauses() -> None:
         "引航员等待；",
         "如果不下雨，",
         "他就走",
+    ]
+
+
+def test_the_values_of_json_are_clauses() -> None:
+    text = '[{"id":1,"name":"Tug"},{"id":2,"tons":[1,[2,"x"]]}]'
+    parts = split_to_fit(text, 0, len(text), fits=lambda part: len(part) <= 14)
+    assert [text[start:end] for start, end in parts] == [
+        '[{"id":1,',
+        '"name":"Tug"},',
+        '{"id":2,',
+        '"tons":[1,',
+        "[2,",
+        '"x"]]}]',
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from rag.documents.folder import File, Listing
 from rag.errors import (
     CorpusMismatch,
+    MissingDependency,
     ProviderError,
     RateLimited,
     UnreadableDocument,
@@ -245,6 +246,8 @@ def a_document(file: File) -> Document:
     text = file.path.read_text(encoding="utf-8")
     if text.startswith("!unsupported"):
         raise UnsupportedFormat("no reader for this kind", source=file.id)
+    if text.startswith("!extra"):
+        raise MissingDependency("openpyxl", extra="office")
     if text.startswith("!"):
         raise UnreadableDocument("it is damaged", source=file.id)
     return a_record(file.id, *text.split("\n")).document
@@ -360,6 +363,12 @@ def test_a_vector_that_no_chunk_uses_is_forgotten(place: Workplace) -> None:
     place.sync()
     with opened(place.index) as store:
         assert store.catalog._rows("SELECT count(*) FROM vectors") == [(1,)]
+
+
+def test_a_file_whose_reader_is_not_installed_fails_alone(place: Workplace) -> None:
+    place.write("a.txt", "!extra")
+    place.write("b.txt", "The tide turns.")
+    assert place.sync() == {"added": ["b.txt"], "failed": ["a.txt"]}
 
 
 def test_vectors_of_what_failed_are_kept_for_the_next_run(place: Workplace) -> None:

@@ -1,9 +1,10 @@
-"""Zip archives that DOCX and EPUB files are: opened without trusting them.
+"""Zip archives that Office and EPUB files are: opened without trusting them.
 
 1. Nothing is ever extracted to disk, so the paths inside may say what they like; what they
    unpack to is bounded before the first of them is read.
 2. XML is parsed without a network and without entities, and within libxml2's own bounds: 256
    nested elements, ten million characters in one text.
+3. Libraries that open an archive themselves get a copy that keeps these promises.
 """
 
 import io
@@ -13,6 +14,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,11 @@ DAMAGE = (
     ValueError,  # A place outside the file, a name that is not UTF-8.
 )
 """What ``zipfile`` raises for an archive that is not as it should be."""
+_UNEXPECTED: tuple[type[Exception], ...] = (
+    *(*DAMAGE, ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(SyntaxError, TypeError),
+)
+"""What a library raises that meets in a file what its format rules out."""
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 """How both formats allow their files to be compressed."""
 _ENCRYPTED = 0x1
@@ -154,6 +161,40 @@ class Archive:
         if not found:
             raise self.damaged(f"{path!r} has no {parent!r}")
 
+    def names(self) -> list[str]:
+        """List the names of all files, as they are stored."""
+        return self._zip.namelist()
+
+    def repacked(self, *, source_of_text: tuple[str, ...] = (".xml", ".rels")) -> io.BytesIO:
+        """Write a copy for a library that opens archives itself.
+
+        Every file in it is as large as it says, is compressed by no more than its format
+        allows, and holds no document type, the only place where XML defines entities. What
+        is no XML (pictures, fonts, macros) is there but empty.
+
+        Parameters
+        ----------
+        source_of_text : the suffixes of what is copied.
+
+        Raises
+        ------
+        UnreadableDocument
+            A file in it is damaged, encrypted, or declares a document type.
+        """
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as written:
+            for name in dict.fromkeys(self.names()):
+                data = b""
+                if name.lower().endswith(source_of_text):
+                    data = self.read(name)
+                    # UTF-16 has a NUL beside each of these letters.
+                    plain = data.replace(b"\0", b"") if b"\0" in data[:8] else data
+                    if b"<!DOCTYPE" in plain:
+                        raise self.damaged(f"{name!r} declares a document type, which none may")
+                written.writestr(zipfile.ZipInfo(name), data)
+        copy.seek(0)
+        return copy
+
     def damaged(self, reason: object) -> UnreadableDocument:
         """Make the error of a file that is not as its format says."""
         return _damaged(self.source, reason)
@@ -183,6 +224,26 @@ def open_archive(data: bytes, *, source: str) -> Archive:
     names |= {_folded(entry.filename): entry.filename for entry in entries}
     names |= {entry.filename: entry.filename for entry in entries}
     return Archive(source, archive, names)
+
+
+@contextmanager
+def damage_told(source: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn whatever a library raises over a damaged file into our error.
+
+    Parameters
+    ----------
+    source : names the file.
+    errors : the library's own errors.
+
+    Raises
+    ------
+    UnreadableDocument
+        In place of those, and of what Python raises where a value is not what it should be.
+    """
+    try:
+        yield
+    except (*_UNEXPECTED, *errors) as error:
+        raise _damaged(source, f"{type(error).__name__}, {error}") from error
 
 
 def resolve(base: str, href: str) -> str:

@@ -11,6 +11,10 @@
 4. Between fixed points sentences are gathered greedily. A chunk ends, between half of the
    limit and the limit, at the best place.
 
+Where a line is a record or a statement (``formats.LINES``, and fenced code) lines take the
+place of sentences. A chunk that begins among the rows of a table repeats the table's header
+in what is embedded.
+
 Steps 3 and 4 are what makes boundaries fall back into step. Plain greedy packing carries a
 change at the front through the whole book. Places chosen by their surroundings alone are
 chosen again after an edit, so the old boundaries return within a few chunks, and behind the
@@ -26,10 +30,12 @@ import hashlib
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from rag.documents.formats import LINES
+from rag.documents.tables import Table, find_tables, header_at
 from rag.sentences import TERMINATED, split_sentences, split_to_fit
 from rag.types import Chunk, Count, Document, Page, Section, Span
 
@@ -50,9 +56,19 @@ _CHARACTERS_PER_TOKEN = 8
 a run of letters without a space is one unknown token however long, and nobody can read it."""
 _HEADING_SHARE = 0.25
 """Headings may take so much of a chunk; the innermost are kept first."""
+_TABLE_SHARE = 0.25
+"""So may the header of a table; one that takes more is not repeated."""
 _CONTEXT = 32
 """Characters on each side of a place that its hash is taken from."""
 _LINE_END = re.compile(r"\r\n|[\n\r\u2028\u2029]")
+_WHOLE_LINE = re.compile(r"[^\n\r\u2028\u2029]+")
+_FENCE = re.compile(
+    r"(?<![^\n\r]) {0,3}(`{3,}+|~{3,}+)[^`\n\r]*(?:.*?[\n\r] {0,3}\1[`~ \t]*(?![^\n\r])|.*\Z)",
+    re.DOTALL,
+)
+"""Fenced code; a fence that is never closed reaches to the end, as in CommonMark."""
+_FENCED = frozenset({"markdown", "ipynb"})
+_RULES = frozenset("=-~^\"'`#*+.:_")
 _AROUND_TITLE = "#*_ \t\u3000"
 """What may stand beside a title in its line: markup, and the indent of a paragraph."""
 # How good a place is to end a chunk. A line without a terminator is often a heading, which
@@ -81,7 +97,7 @@ class _Limit:
     special: int
     """Tokens that the embedder adds to every text."""
     prefix: str
-    """The headings."""
+    """The headings, and the header of the table that the chunk goes on with."""
     room: int
     """Tokens for the text."""
 
@@ -94,6 +110,38 @@ class _Limit:
 
     def fits(self, part: str) -> bool:
         return len(part) <= self.characters and self.tokens(part) <= self.size
+
+
+class _Limits:
+    """The limits of the chunks of a stretch, which depend on where each begins."""
+
+    def __init__(
+        self, headings: Sequence[str], tables: Sequence[Table], *, size: int, count: Count
+    ) -> None:
+        self._tables = tables
+        self._size = size
+        self._count = count
+        self._special = count("")
+        self._plain = self._behind(_prefix(headings, size * _HEADING_SHARE, count))
+        self._within = {"": self._plain}
+
+    @property
+    def room(self) -> int:
+        """Tokens for the text outside tables."""
+        return self._plain.room
+
+    def at(self, place: int) -> _Limit:
+        """Tell the limit of a chunk that begins at a place of the text."""
+        header = header_at(self._tables, place)
+        if header not in self._within:
+            longer = self._behind(f"{self._plain.prefix}{header}\n")
+            is_short = self.room - longer.room <= self._size * _TABLE_SHARE
+            self._within[header] = longer if is_short else self._plain
+        return self._within[header]
+
+    def _behind(self, prefix: str) -> _Limit:
+        room = self._size - self._count(prefix)
+        return _Limit(self._size, self._count, self._special, prefix, room)
 
 
 def chunk(document: Document, *, size: int = DEFAULT_SIZE, count: Count) -> list[Chunk]:
@@ -134,13 +182,14 @@ def chunk(document: Document, *, size: int = DEFAULT_SIZE, count: Count) -> list
         raise ValueError(message)
     seen: Counter[str] = Counter()
     chunks: list[Chunk] = []
+    split = _splitter(document)
+    tables = find_tables(document)
     for (start, end), headings in _stretches(document):
-        prefix = _prefix(headings, size * _HEADING_SHARE, count)
-        limit = _Limit(size, count, special, prefix, size - count(prefix))
-        units = _units(document.text, start, end, limit)
-        for (left, right), tokens in _gather(document.text, units, limit):
+        limits = _Limits(headings, tables, size=size, count=count)
+        units = _units(document.text, split(start, end), limits)
+        for (left, right), tokens in _gather(document.text, units, limits):
             text = document.text[left:right]
-            embedded = limit.prefix + text
+            embedded = limits.at(left).prefix + text
             chunks.append(
                 Chunk(
                     id=_identity(document.id, embedded, seen[embedded]),
@@ -190,6 +239,9 @@ def _stretches(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
 def _heading_end(text: str, section: Section) -> int:
     """Find the end of a heading: the line it stands in, and a setext underline."""
     line = _LINE_END.search(text, section.start, section.end)
+    if line is not None and _is_rule(text[section.start : line.start()]):
+        # A rule over the title, as in reStructuredText, belongs to it.
+        line = _LINE_END.search(text, line.end(), section.end)
     if line is None:
         line_end = next_line = section.end
     else:
@@ -201,9 +253,15 @@ def _heading_end(text: str, section: Section) -> int:
         if text[title_end:line_end].strip(_AROUND_TITLE):
             return title_end
     underline = _LINE_END.split(text[next_line : min(next_line + 80, section.end)], maxsplit=1)[0]
-    if len(underline.strip()) > 1 and set(underline.strip()) in ({"="}, {"-"}):
+    if _is_rule(underline):
         return next_line + len(underline)
     return line_end
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line only sets a heading off: ``=====`` in Markdown, others elsewhere."""
+    mark = line.strip()[:1]
+    return mark in _RULES and len(line.strip()) > 1 and not line.strip().strip(mark)
 
 
 def _prefix(headings: Sequence[str], most: float, count: Count) -> str:
@@ -217,11 +275,44 @@ def _prefix(headings: Sequence[str], most: float, count: Count) -> str:
     return prefix
 
 
-def _units(text: str, start: int, end: int, limit: _Limit) -> list[_Unit]:
-    """Cut a stretch into sentences, and those that do not fit into parts."""
+def _splitter(document: Document) -> Callable[[int, int], Iterator[Span]]:
+    """Choose how a stretch of a document is cut into what a chunk never ends inside."""
+    text = document.text
+    kind = dict(document.metadata).get("format")
+    if kind in LINES:
+        return lambda start, end: _lines(text, start, end)
+    fences = [match.span() for match in _FENCE.finditer(text)] if kind in _FENCED else []
+
+    def split(start: int, end: int) -> Iterator[Span]:
+        first = bisect_right(fences, start, key=lambda fence: fence[1])
+        for left, right in fences[first:]:
+            if left >= end:
+                break
+            yield from _sentences(text, start, max(start, left))
+            yield from _lines(text, max(start, left), min(right, end))
+            start = min(right, end)
+        yield from _sentences(text, start, end)
+
+    return split
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
+    for left, right in split_sentences(text[start:end]):
+        yield start + left, start + right
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield the lines that are not blank, with the indent that means something in code."""
+    for line in _WHOLE_LINE.finditer(text, start, end):
+        if stripped := line[0].rstrip():
+            yield line.start(), line.start() + len(stripped)
+
+
+def _units(text: str, spans: Iterable[Span], limits: _Limits) -> list[_Unit]:
+    """Measure sentences, and cut those that do not fit into parts."""
     units: list[_Unit] = []
-    for sentence in split_sentences(text[start:end]):
-        left, right = start + sentence[0], start + sentence[1]
+    for left, right in spans:
+        limit = limits.at(left)
         tokens = _tokens(text[left:right], limit)
         # Behind its headings a text may count a little more than the two do alone.
         if tokens < limit.room or limit.fits(text[left:right]):
@@ -255,14 +346,15 @@ def _hash(text: str, place: int) -> bytes:
     return hashlib.blake2b(around.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _gather(text: str, units: Sequence[_Unit], limit: _Limit) -> Iterator[tuple[Span, int]]:
+def _gather(text: str, units: Sequence[_Unit], limits: _Limits) -> Iterator[tuple[Span, int]]:
     """Gather units into chunks, each with its tokens."""
     sums = list(accumulate((unit.tokens for unit in units), initial=0))
     ends = [unit.end for unit in units]
     first = 0
-    for fixed in _fixed_points(units, sums, limit.room * _REACH):
+    for fixed in _fixed_points(units, sums, limits.room * _REACH):
         while first <= fixed:
             start = units[first].start
+            limit = limits.at(start)
             last = min(
                 fixed,
                 bisect_right(sums, sums[first] + limit.room) - 2,

@@ -1,8 +1,8 @@
 """Which reader a file needs: ``(name, data)`` -> the name of a format.
 
 The suffix is a promise, the first bytes are the fact. Where a format has a signature of its
-own (PDF, DOCX, EPUB) the bytes win over the suffix; where they show something else, such as
-an archive or an image, the file is refused with what it really is.
+own (PDF, DOCX, PPTX, XLSX, EPUB) the bytes win over the suffix; where they show something
+else, such as an archive or an image, the file is refused with what it really is.
 """
 
 import io
@@ -13,9 +13,42 @@ from pathlib import PurePath
 
 from rag.errors import UnreadableDocument, UnsupportedFormat
 
+CODE: dict[str, str] = {
+    ".py": "python",
+    ".pyi": "python",
+    ".js": "javascript",
+    ".mjs": "javascript",
+    ".cjs": "javascript",
+    ".jsx": "javascript",
+    ".ts": "typescript",
+    ".tsx": "typescript",
+    ".java": "java",
+    ".kt": "kotlin",
+    ".cs": "csharp",
+    ".swift": "swift",
+    ".php": "php",
+    ".go": "go",
+    ".rs": "rust",
+    ".c": "c",
+    ".h": "c",
+    ".cc": "c",
+    ".cpp": "c",
+    ".hpp": "c",
+    ".rb": "ruby",
+    ".sh": "shell",
+    ".bash": "shell",
+    ".sql": "sql",
+    ".toml": "toml",
+    ".ini": "toml",
+    ".cfg": "toml",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
+"""Suffix -> programming language, or a family of them whose definitions look alike."""
 SUFFIXES: Mapping[str, str] = {
     ".txt": "text",
     ".text": "text",
+    ".log": "text",
     ".md": "markdown",
     ".markdown": "markdown",
     ".html": "html",
@@ -24,8 +57,25 @@ SUFFIXES: Mapping[str, str] = {
     ".pdf": "pdf",
     ".docx": "docx",
     ".epub": "epub",
-}
+    ".rst": "rst",
+    ".pptx": "pptx",
+    ".pptm": "pptx",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".ipynb": "ipynb",
+    ".eml": "eml",
+    ".srt": "subtitles",
+    ".vtt": "subtitles",
+} | CODE
 """Suffix, in lower case -> the format that it promises."""
+LINES = frozenset({"csv", "json", "jsonl", *CODE.values()})
+"""Formats whose unit is the line: a record, a statement. Sentences mean nothing in them."""
+_KNOWN = ", ".join(suffix for suffix in SUFFIXES if suffix not in CODE) + " and source code"
 
 _ADVICE = {
     ".doc": "save it as .docx",
@@ -35,13 +85,25 @@ _ADVICE = {
     ".rtf": "save it as .docx",
     ".wps": "save it as .docx",
     ".pages": "save it as .docx or .pdf",
-    ".ppt": "save it as .pdf",
-    ".pptx": "save it as .pdf",
+    ".ppt": "save it as .pptx",
+    ".pps": "save it as .pptx",
+    ".ppsx": "save it as .pptx",
+    ".potx": "save it as .pptx",
+    ".odp": "save it as .pptx",
+    ".key": "save it as .pptx or .pdf",
+    ".xls": "save it as .xlsx",
+    ".xlsb": "save it as .xlsx",
+    ".ods": "save it as .xlsx",
+    ".numbers": "save it as .xlsx",
+    ".msg": "save it as .eml",
+    ".mbox": "save its messages as .eml",
     ".mobi": "convert it to .epub",
     ".azw3": "convert it to .epub",
     ".mht": "save the page as .html",
     ".mhtml": "save the page as .html",
-} | dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz"), "unpack it")
+} | dict.fromkeys(
+    (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"), "unpack it"
+)
 _SIGNATURES = (
     (re.compile(rb"%PDF-\d\.\d[ \t]*[\r\n]"), "pdf", ""),
     (re.compile(rb"PK(?:\x03\x04|\x05\x06)"), "a zip archive", "unpack it"),
@@ -49,7 +111,11 @@ _SIGNATURES = (
     (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive", "unpack it"),
     (re.compile(rb"Rar!\x1a\x07"), "a RAR archive", "unpack it"),
     (re.compile(rb"\xfd7zXZ\x00"), "an xz archive", "unpack it"),
-    (re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "an old Office file", "save it as .docx"),
+    (
+        re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+        "an old Office file",
+        "save it as .docx, .xlsx or .pptx",
+    ),
     (re.compile(rb"\{\\rtf1"), "an RTF file", "save it as .docx"),
     (re.compile(rb"\x89PNG\r\n"), "a PNG image", "text in images needs OCR"),
     (re.compile(rb"\xff\xd8\xff"), "a JPEG image", "text in images needs OCR"),
@@ -62,13 +128,15 @@ _SIGNATURES = (
 _MEMBERS = (
     ("word/", "docx", ""),
     ("META-INF/container.xml", "epub", ""),
-    ("ppt/", "a presentation", "save it as .pdf"),
-    ("xl/", "a spreadsheet", "save it as .pdf"),
-    ("content.xml", "an OpenDocument file", "save it as .docx"),
+    ("ppt/", "pptx", ""),
+    ("xl/workbook.bin", "a binary workbook", "save it as .xlsx"),
+    ("xl/", "xlsx", ""),
+    ("content.xml", "an OpenDocument file", "save it as .docx, .xlsx or .pptx"),
 )
 """What the name of a file in a zip archive begins with -> what the archive is, what to do."""
+_ARCHIVES = frozenset({"docx", "epub", "pptx", "xlsx"})
 _ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
-"""A DOCX with a password is wrapped in the container of old Office files, under this name."""
+"""With a password an Office file is wrapped in the container of old ones, under this name."""
 
 
 def is_supported(path: PurePath) -> bool:
@@ -88,7 +156,7 @@ def promised(path: PurePath) -> str:
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     what = f"files of the kind {suffix!r} are not read" if suffix else "its name has no suffix"
-    advice = _ADVICE.get(suffix, f"known are {', '.join(SUFFIXES)}")
+    advice = _ADVICE.get(suffix, f"known are {_KNOWN}")
     raise UnsupportedFormat(f"{str(path)!r}: {what}; {advice}", source=str(path))
 
 
@@ -111,12 +179,12 @@ def recognise(data: bytes, *, named: str, source: str) -> str:
     UnsupportedFormat
         It is really something that no reader knows.
     UnreadableDocument
-        It is a DOCX with a password.
+        It is an Office file with a password.
     """
     matches = (what for signature, *what in _SIGNATURES if signature.match(data))
     kind, advice = next(matches, (named, ""))
     if kind == "a zip archive":
-        otherwise = (named, "") if named in {"docx", "epub"} else (kind, advice)
+        otherwise = (named, "") if named in _ARCHIVES else (kind, advice)
         kind, advice = _in_archive(data) or otherwise
     if kind in SUFFIXES.values():
         return kind

@@ -5,8 +5,9 @@
 2. Its suffix and its first bytes choose a reader (``formats``), one module a format.
 3. What the reader found gets a name: an id, a title, and a digest of the text.
 
-The text of a plain text or Markdown file is the decoded file, character for character. Other
-formats have no text of their own; theirs is what a person sees on the page.
+Where the file is what a person reads (plain text, Markdown, reStructuredText, CSV, JSON,
+source code), the text is the decoded file, character for character. Other formats have no text
+of their own; theirs is what a person sees on the page.
 """
 
 import errno
@@ -14,18 +15,33 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from rag.documents import docx, epub, html, pdf, plain
-from rag.documents.formats import SUFFIXES, is_supported, promised, recognise
+from rag.documents import (
+    code,
+    docx,
+    epub,
+    html,
+    mail,
+    notebook,
+    pdf,
+    plain,
+    records,
+    restructured,
+    slides,
+    spreadsheet,
+    subtitles,
+)
+from rag.documents.formats import CODE, SUFFIXES, is_supported, promised, recognise
 from rag.documents.parsed import Parsed
 from rag.errors import EmptyDocument, UnreadableDocument
 from rag.types import Document
 
 __all__ = ["MAX_BYTES", "READER_VERSION", "SUFFIXES", "is_supported", "load"]
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 """Raised when a reader makes another text, title or section of the same file; the index
 remembers it, and reads files again that an older one has read."""
 MAX_BYTES = 100_000_000
@@ -37,7 +53,16 @@ _READERS: dict[str, Callable[..., Parsed]] = {
     "pdf": pdf.read,
     "docx": docx.read,
     "epub": epub.read,
-}
+    "rst": restructured.read,
+    "csv": records.read_csv,
+    "json": records.read_json,
+    "jsonl": records.read_json,
+    "pptx": slides.read,
+    "xlsx": spreadsheet.read,
+    "ipynb": notebook.read,
+    "eml": mail.read,
+    "subtitles": subtitles.read,
+} | {language: partial(code.read, language=language) for language in CODE.values()}
 _EMPTY = {
     "html": "it holds no text outside scripts; save the page from a browser",
     "pdf": (
@@ -51,7 +76,7 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
 
     Parameters
     ----------
-    path : a .txt, .md, .html, .pdf, .docx or .epub file; ``SUFFIXES`` lists all.
+    path : a .txt, .md, .html, .pdf, .docx, .xlsx file and so on; ``SUFFIXES`` lists all.
     id : which document this is; None means the file's name.
     max_bytes : a larger file is refused, unread.
 
@@ -59,8 +84,8 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
     -------
     Document
         Titled as the file says, else by its name without the suffix. ``metadata`` holds
-        ``format``; ``encoding`` for text, Markdown and HTML; and ``pages_without_text``
-        ("3, 7-9") for a PDF that has some.
+        ``format``; ``encoding`` where the text depends on it; and whatever the reader left
+        out or could not read, such as ``pages_without_text`` ("3, 7-9") of a PDF.
 
     Raises
     ------
@@ -73,6 +98,8 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
         or in no encoding that can be told.
     EmptyDocument
         It holds no text, as scanned pages do.
+    MissingDependency
+        Its reader needs an extra, as .pptx and .xlsx do.
     """
     if max_bytes < 1:
         raise ValueError(f"max_bytes must be at least 1, not {max_bytes}")
@@ -120,8 +147,9 @@ def _without_waiting(path: str, flags: int) -> int:
 def _contents(file: BinaryIO, max_bytes: int, source: str) -> bytes:
     try:
         size = os.fstat(file.fileno()).st_size
-        # A file may grow between the look at its size and the end of reading.
-        data = b"" if size > max_bytes else file.read(max_bytes + 1)
+        data = b"" if size > max_bytes else file.read(size + 1)
+        if len(data) > size:  # It has grown meanwhile, or the system makes it as it is read.
+            data += file.read(max_bytes + 1 - len(data))
     except OSError as error:
         raise _unopened(source, error) from error
     size = max(size, len(data))

@@ -1,19 +1,23 @@
 """PDF becomes text: page by page, in the order in which pdfium reads it.
 
 1. pdfium opens the file; what is encrypted opens if its password is empty.
-2. The text of each page is cleaned: one kind of line break, words that were hyphenated at
+2. Running headers, footers and page numbers leave the text (``running``); the metadata name
+   them. A header stays where it first stands.
+3. The text of each page is cleaned: one kind of line break, words that were hyphenated at
    the end of a line whole again, Chinese lines that were broken at the margin joined.
-3. Pages are joined by line breaks. The outline, where there is one, gives the headings; each
-   begins at the line of its page that bears its title, else at the top of that page.
+4. Pages are joined by line breaks, save where one breaks a word, or a Chinese line. The
+   outline, where there is one, gives the headings; each begins at the line of its page that
+   bears its title, else at the top of that page.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from rag.documents.parsed import Parsed
+from rag.documents.parsed import Parsed, ranges
+from rag.documents.running import leave_out
 from rag.documents.sections import Heading, find_sections
 from rag.errors import UnreadableDocument
 from rag.types import Page, Scalar
@@ -30,6 +34,9 @@ _NO_TITLES = frozenset({"", "untitled", "(anonymous)"})
 _HYPHEN = re.compile(r"(?<!\w)(\w++)[\ufffe\x02]\s*+(\w+)")
 """pdfium puts U+FFFE, and some versions U+0002, where a hyphen ended a line."""
 _HYPHENATED = re.compile(r"(?<!\w)\w++-\w+")
+_PAGE_HYPHEN = re.compile(r"(?<!\w)(\w*[^\W\d_])-\Z")
+"""At the end of a page it is an ordinary hyphen."""
+_WORD = re.compile(r"\w+")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 _LINE_END = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)")
 _CHINESE_END = re.compile(r"[\u3400-\u9fff，、：；“‘（《]$")
@@ -58,17 +65,20 @@ def read(data: bytes, *, source: str) -> Parsed:
 
     try:
         with closing(PdfDocument(data)) as document:
-            texts = list(_page_texts(document, source))
+            raw, running = leave_out(list(_page_lines(document, source)))
+            texts = _joined(raw)
             title = _decoded(lambda: document.get_metadata_value("Title")).strip()
             pages = _pages(texts)
-            text = "\n".join(texts)
+            text = "".join(texts)
             headings = _outline(document, text, pages)
     except PdfiumError as error:
         raise _unreadable(source, error) from error
-    blank = [page.number for page, words in zip(pages, texts, strict=True) if not words]
+    blank = [page.number for page, words in zip(pages, texts, strict=True) if not words.strip()]
     metadata: list[tuple[str, Scalar]] = []
+    if running:
+        metadata.append(("running_lines", running))
     if blank:
-        metadata.append(("pages_without_text", _ranges(blank)))
+        metadata.append(("pages_without_text", ranges(blank)))
     return Parsed(
         text=text,
         title=None if title in _NO_TITLES else title,
@@ -96,27 +106,44 @@ def _decoded(title: Callable[[], str]) -> str:
         return ""
 
 
-def _page_texts(document: "PdfDocument", source: str) -> Iterator[str]:
+def _page_lines(document: "PdfDocument", source: str) -> Iterator[list[str]]:
+    """Yield the lines of each page, none for a page without text."""
     from pypdfium2 import PdfiumError  # noqa: PLC0415
 
-    raw: list[str] = []
     for index in range(len(document)):
         try:
             # A page that is not closed stays in memory as long as the document.
             with closing(document[index]) as page, closing(page.get_textpage()) as content:
-                raw.append(content.get_text_range())
+                text = _LINE_END.sub("\n", content.get_text_range()).strip()
         except PdfiumError as error:
             message = (
                 f"{source!r} is damaged: page {index + 1} of {len(document)} cannot be read; get "
                 "it again, or repair it with: qpdf in.pdf out.pdf"
             )
             raise UnreadableDocument(message, source=source) from error
+        yield text.split("\n") if text else []
+
+
+def _joined(pages: Sequence[Sequence[str]]) -> list[str]:
+    """Clean the pages; each ends with what sets it apart from the next, a line break mostly."""
+    raw = ["\n".join(lines) for lines in pages]
     compounds = {word for text in raw for word in _HYPHENATED.findall(text)}
-    for text in raw:
-        yield _cleaned(text, compounds)
+    cleaned = [_cleaned(text, compounds) for text in raw]
+    texts = [_join_chinese(lines) for lines in cleaned]
+    for place, (above, below) in enumerate(pairwise(cleaned)):
+        broken = _PAGE_HYPHEN.search(above[-1])
+        goes_on = _WORD.match(below[0])
+        if broken and goes_on and below[0][0].islower():
+            if f"{broken[1]}-{goes_on[0]}" not in compounds:
+                texts[place] = texts[place][:-1]
+        elif not _is_broken(above[-1], below[0], widest=max(map(_columns, above))):
+            texts[place] += "\n"
+    return texts
 
 
-def _cleaned(text: str, compounds: set[str]) -> str:
+def _cleaned(text: str, compounds: set[str]) -> list[str]:
+    """Make words whole that the margin broke, and drop what is no text; returns the lines."""
+
     def joined(match: re.Match[str]) -> str:
         before, after = match.groups()
         compound = f"{before}-{after}"
@@ -124,8 +151,7 @@ def _cleaned(text: str, compounds: set[str]) -> str:
         keeps = not after[0].islower() or not before[-1].isalpha() or compound in compounds
         return compound if keeps else before + after
 
-    text = _NO_TEXT.sub("", _HYPHEN.sub(joined, _LINE_END.sub("\n", text)))
-    return _join_chinese(text.strip().split("\n"))
+    return _NO_TEXT.sub("", _HYPHEN.sub(joined, text)).strip().split("\n")
 
 
 def _join_chinese(lines: Sequence[str]) -> str:
@@ -133,13 +159,17 @@ def _join_chinese(lines: Sequence[str]) -> str:
     widest = max(map(_columns, lines))
     parts = [lines[0]]
     for before, after in pairwise(lines):
-        broken = (
-            _columns(before) >= max(_FULL * widest, _FEWEST_COLUMNS)
-            and _CHINESE_END.search(before)
-            and _CHINESE_START.match(after)
-        )
-        parts.append(after if broken else "\n" + after)
+        parts.append(after if _is_broken(before, after, widest=widest) else "\n" + after)
     return "".join(parts)
+
+
+def _is_broken(before: str, after: str, *, widest: int) -> bool:
+    """Whether a Chinese line that reaches the margin goes on in the next."""
+    return bool(
+        _columns(before) >= max(_FULL * widest, _FEWEST_COLUMNS)
+        and _CHINESE_END.search(before)
+        and _CHINESE_START.match(after)
+    )
 
 
 def _columns(line: str) -> int:
@@ -149,13 +179,11 @@ def _columns(line: str) -> int:
 
 def _pages(texts: Sequence[str]) -> tuple[Page, ...]:
     """Let each page reach to the next, the line break between them included."""
-    pages: list[Page] = []
-    start = 0
-    for number, text in enumerate(texts, start=1):
-        end = start + len(text) + (number < len(texts))
-        pages.append(Page(number=number, start=start, end=end))
-        start = end
-    return tuple(pages)
+    ends = list(accumulate(map(len, texts)))
+    return tuple(
+        Page(number=number, start=end - len(text), end=end)
+        for number, (text, end) in enumerate(zip(texts, ends, strict=True), start=1)
+    )
 
 
 def _outline(document: "PdfDocument", text: str, pages: Sequence[Page]) -> list[Heading]:
@@ -188,14 +216,3 @@ def _lines(text: str, page: Page) -> Iterator[tuple[int, str]]:
 
 def _letters(text: str) -> str:
     return _SPACES.sub("", text).casefold()
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers as “3, 7-9”."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -4,9 +4,12 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.documents.chunking import DEFAULT_SIZE, chunk
 from rag.documents.sections import find_sections
@@ -474,3 +477,80 @@ def test_a_text_of_ten_megabytes_becomes_chunks(minilm_count: Count) -> None:
     found = chunk(a_document(text), count=minilm_count)
     assert len(found) > 5_000
     assert max(c.tokens for c in found) <= 240
+
+
+# ── Tables, records and code ─────────────────────────────────────────────────────────────────
+
+
+def a_file(text: str, kind: str, *, sections: Sequence[Section] = ()) -> Document:
+    return replace(a_document(text, sections=sections), metadata=(("format", kind),))
+
+
+ROWS = "\n".join(f"| ship {n} | {n}00 |" for n in range(1, 8))
+
+
+def test_a_chunk_that_goes_on_with_a_table_repeats_its_header_before_its_text() -> None:
+    text = f"# Dues\n\n| Vessel | Tons |\n|---|---|\n{ROWS}\n\nAll others pay nothing."
+    document = a_file(text, "markdown", sections=find_sections(text, markdown=True))
+    found = chunk(document, size=16, count=words)
+    assert [c.embedded for c in found] == [
+        "Dues\n# Dues\n\n| Vessel | Tons |\n|---|---|\n| ship 1 | 100 |\n| ship 2 | 200 |",
+        "Dues\n| Vessel | Tons |\n| ship 3 | 300 |\n| ship 4 | 400 |\n| ship 5 | 500 |",
+        "Dues\n| Vessel | Tons |\n| ship 6 | 600 |\n| ship 7 | 700 |\n\nAll others pay nothing.",
+    ]
+    for c in found:
+        assert c.embedded.endswith(c.text)
+        assert text[c.start : c.end] == c.text
+        assert c.tokens == words(c.embedded) <= 16
+
+
+def test_a_header_that_takes_too_much_of_a_chunk_is_not_repeated() -> None:
+    header = "| the vessel by its name | and its tons |"
+    found = chunk(a_file(f"{header}\n{ROWS}", "markdown"), size=16, count=words)
+    assert [c.embedded for c in found[1:]] == [c.text for c in found[1:]]
+
+
+def test_rows_of_a_csv_stay_whole_and_have_the_header() -> None:
+    rows = [f'"Ship {n}, of the line","built in {n}, sunk."' for n in range(1, 5)]
+    text = "\r\n".join(["Vessel,Notes", *rows])
+    found = chunk(a_file(text, "csv"), size=20, count=words)
+    assert [c.embedded for c in found] == [
+        f"Vessel,Notes\r\n{rows[0]}",
+        f"Vessel,Notes\n{rows[1]}\r\n{rows[2]}",
+        f"Vessel,Notes\n{rows[3]}",
+    ]
+
+
+def test_lines_of_code_keep_their_indent_and_blank_lines_end_chunks() -> None:
+    first = "def dues(tons):\n    rate = rates[tons]\n    return tons * rate"
+    second = "    print('the dues are due')\n    print('now and here too')"
+    text = f"{first}\n\n{second}\n"
+    assert texts(chunk(a_file(text, "python"), size=16, count=words)) == [first, second]
+
+
+def test_fenced_code_is_cut_at_lines() -> None:
+    code = "\n".join(f"    the value of number {n} is taken from here" for n in range(4))
+    text = f"It begins.\n\n```python\n{code}\n```\n\nIt ends."
+    found = texts(chunk(a_file(text, "markdown"), size=16, count=words))
+    lines = code.split("\n")
+    assert found == [
+        "It begins.\n\n```python\n" + lines[0],
+        *lines[1:3],
+        lines[3] + "\n```\n\nIt ends.",
+    ]
+
+
+@given(
+    st.lists(st.text(st.sampled_from('ab| \n,"12水。`'), max_size=30), max_size=12),
+    st.sampled_from(["csv", "markdown", "json", "python", "ipynb"]),
+)
+def test_tables_and_records_keep_what_every_chunk_keeps(lines: list[str], kind: str) -> None:
+    text = "| Vessel | Tons |\n" + "\n".join(lines)
+    found = chunk(a_file(text, kind), size=16, count=words)
+    covered = {place for c in found for place in range(c.start, c.end)}
+    assert all(place in covered or character.isspace() for place, character in enumerate(text))
+    assert [c.start for c in found] == sorted({c.start for c in found})
+    for c in found:
+        assert c.text == text[c.start : c.end]
+        assert c.embedded.endswith(c.text)
+        assert c.tokens == words(c.embedded) <= 16

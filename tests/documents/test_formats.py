@@ -12,7 +12,11 @@ from rag.documents.formats import SUFFIXES, is_supported, promised, recognise
 from rag.errors import UnreadableDocument, UnsupportedFormat
 from tests.documents.make_pdf import make_pdf
 
-KNOWN = "known are .txt, .text, .md, .markdown, .html, .htm, .xhtml, .pdf, .docx, .epub"
+KNOWN = (
+    "known are .txt, .text, .log, .md, .markdown, .html, .htm, .xhtml, .pdf, .docx, .epub, .rst, "
+    ".pptx, .pptm, .xlsx, .xlsm, .csv, .tsv, .json, .jsonl, .ndjson, .ipynb, .eml, .srt, .vtt and "
+    "source code"
+)
 OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)
 
 
@@ -38,6 +42,18 @@ def archive(*names: str) -> bytes:
         ("folder.pdf/a.pdf", "pdf"),
         ("a.docx", "docx"),
         ("a.epub", "epub"),
+        ("a.rst", "rst"),
+        ("a.pptx", "pptx"),
+        ("a.XLSM", "xlsx"),
+        ("a.tsv", "csv"),
+        ("a.ndjson", "jsonl"),
+        ("a.ipynb", "ipynb"),
+        ("a.eml", "eml"),
+        ("a.vtt", "subtitles"),
+        ("a.py", "python"),
+        ("a.tsx", "typescript"),
+        ("a.hpp", "c"),
+        ("a.yml", "yaml"),
     ],
 )
 def test_a_suffix_promises_a_format(name: str, kind: str) -> None:
@@ -50,7 +66,9 @@ def test_a_suffix_promises_a_format(name: str, kind: str) -> None:
     [
         ("a.doc", "'a.doc': files of the kind '.doc' are not read; save it as .docx"),
         ("a.RTF", "'a.RTF': files of the kind '.rtf' are not read; save it as .docx"),
-        ("a.pptx", "'a.pptx': files of the kind '.pptx' are not read; save it as .pdf"),
+        ("a.ppt", "'a.ppt': files of the kind '.ppt' are not read; save it as .pptx"),
+        ("a.xls", "'a.xls': files of the kind '.xls' are not read; save it as .xlsx"),
+        ("a.msg", "'a.msg': files of the kind '.msg' are not read; save it as .eml"),
         ("a.mobi", "'a.mobi': files of the kind '.mobi' are not read; convert it to .epub"),
         ("a.tar.gz", "'a.tar.gz': files of the kind '.gz' are not read; unpack it"),
         ("a.png", f"'a.png': files of the kind '.png' are not read; {KNOWN}"),
@@ -72,6 +90,8 @@ def test_a_signature_wins_over_the_suffix(named: str) -> None:
     assert recognise(word, named=named, source="x") == "docx"
     book = archive("mimetype", "META-INF/container.xml", "OEBPS/1.xhtml")
     assert recognise(book, named=named, source="x") == "epub"
+    assert recognise(archive("ppt/presentation.xml"), named=named, source="x") == "pptx"
+    assert recognise(archive("xl/workbook.xml"), named=named, source="x") == "xlsx"
 
 
 @pytest.mark.parametrize("named", sorted(set(SUFFIXES.values())))
@@ -105,14 +125,16 @@ def test_a_text_that_begins_like_a_signature_stays_text(data: bytes) -> None:
         (archive("a.txt"), "a zip archive; unpack it"),
         (archive(), "a zip archive; unpack it"),
         (archive("a.txt")[:40], "a zip archive; unpack it"),
-        (archive("ppt/presentation.xml"), "a presentation; save it as .pdf"),
-        (archive("xl/workbook.xml"), "a spreadsheet; save it as .pdf"),
-        (archive("mimetype", "content.xml"), "an OpenDocument file; save it as .docx"),
+        (archive("xl/workbook.bin"), "a binary workbook; save it as .xlsx"),
+        (
+            archive("mimetype", "content.xml"),
+            "an OpenDocument file; save it as .docx, .xlsx or .pptx",
+        ),
         (b"\x1f\x8b\x08", "a gzip archive; unpack it"),
         (b"7z\xbc\xaf\x27\x1c\x00", "a 7z archive; unpack it"),
         (b"Rar!\x1a\x07\x01\x00", "a RAR archive; unpack it"),
         (b"\xfd7zXZ\x00", "an xz archive; unpack it"),
-        (OLD_OFFICE, "an old Office file; save it as .docx"),
+        (OLD_OFFICE, "an old Office file; save it as .docx, .xlsx or .pptx"),
         (rb"{\rtf1\ansi text}", "an RTF file; save it as .docx"),
         (b"\x7fELF\x02", "a program"),
         (b"SQLite format 3\x00", "a database"),
@@ -125,7 +147,7 @@ def test_what_no_reader_knows_is_called_what_it_is(data: bytes, really: str, nam
     assert str(told.value) == f"'notes.txt' is really {really}"
 
 
-@pytest.mark.parametrize("named", ["docx", "epub"])
+@pytest.mark.parametrize("named", ["docx", "epub", "pptx", "xlsx"])
 def test_a_damaged_archive_goes_to_the_reader_that_its_suffix_names(named: str) -> None:
     assert recognise(archive("word/document.xml")[:40], named=named, source="x") == named
     assert recognise(archive("a.txt"), named=named, source="x") == named

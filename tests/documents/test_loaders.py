@@ -1,15 +1,24 @@
 """A file becomes a document, or an error that says what to do."""
 
+import io
 import os
+import sys
 import threading
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rag.documents.loaders import MAX_BYTES, load
-from rag.errors import DocumentError, EmptyDocument, UnreadableDocument, UnsupportedFormat
+from rag.errors import (
+    DocumentError,
+    EmptyDocument,
+    MissingDependency,
+    UnreadableDocument,
+    UnsupportedFormat,
+)
 from rag.types import Document
 from tests.documents.make_pdf import make_pdf
 from tests.unprivileged import run_unprivileged
@@ -63,6 +72,11 @@ def test_equal_texts_in_two_encodings_have_one_digest(write: Write) -> None:
         ("a.MD", b"# a\n", "# a\n", {"format": "markdown", "encoding": "utf-8"}),
         ("a.htm", b"<p>a</p>", "a", {"format": "html", "encoding": "utf-8"}),
         ("a.pdf", make_pdf([["a"]]), "a", {"format": "pdf"}),
+        ("a.rst", b"a\r\n=", "a\r\n=", {"format": "rst", "encoding": "utf-8"}),
+        ("a.tsv", b"a\tb", "a\tb", {"format": "csv", "encoding": "utf-8"}),
+        ("a.jsonl", b"{}\n", "{}\n", {"format": "jsonl", "encoding": "utf-8"}),
+        ("a.go", b"package a\n", "package a\n", {"format": "go", "encoding": "utf-8"}),
+        ("a.eml", b"Subject: a\n\nb", "Subject: a\n\nb", {"format": "eml"}),
         (
             "a.pdf",
             make_pdf([["a"], []]),
@@ -95,8 +109,19 @@ def test_an_image_under_another_name_is_refused_as_what_it_is(write: Write) -> N
 
 
 def test_a_kind_without_a_reader_is_refused(write: Write) -> None:
-    with pytest.raises(UnsupportedFormat, match=r"'\.xlsx' are not read; known are \.txt"):
-        load(write("a.xlsx", b"x"))
+    with pytest.raises(UnsupportedFormat, match=r"'\.xyz' are not read; known are \.txt"):
+        load(write("a.xyz", b"x"))
+
+
+@pytest.mark.parametrize(("name", "module"), [("a.pptx", "pptx"), ("a.xlsx", "openpyxl")])
+def test_a_reader_whose_extra_is_not_installed_names_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # As if it were not there.
+    contents = io.BytesIO()
+    zipfile.ZipFile(contents, "w").close()
+    with pytest.raises(MissingDependency, match=r"comes with: pip install 'rag\[office\]'"):
+        load(write(name, contents.getvalue()))
 
 
 # Empty files

@@ -156,6 +156,52 @@ def test_a_chinese_line_is_joined_beside_a_line_of_digits_that_has_more_characte
     )
 
 
+# What runs over pages
+
+
+def test_running_headers_and_page_numbers_are_no_text_and_named() -> None:
+    parsed = pdf([("Tariff Notice 7", f"Line {word}", f"{n}") for n, word in enumerate("abc", 1)])
+    assert parsed.text == "Tariff Notice 7\nLine a\nLine b\nLine c"
+    assert [parsed.text[page.start : page.end] for page in parsed.pages] == [
+        "Tariff Notice 7\nLine a\n",
+        "Line b\n",
+        "Line c",
+    ]
+    assert parsed.metadata == (("running_lines", "# (1-3); Tariff Notice 7 (2-3)"),)
+
+
+def test_a_page_with_nothing_but_its_number_is_without_text() -> None:
+    parsed = pdf([("text", "1"), ("2",), ("words", "3"), ("end", "4")])
+    assert parsed.text == "text\n\nwords\nend"
+    assert dict(parsed.metadata) == {"pages_without_text": "2", "running_lines": "# (1-4)"}
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "text"),
+    [
+        ("at the har-", "bour office", "at the harbour office"),
+        ("a well-", "known and well-known man", "a well-known and well-known man"),
+        ("of ISO-", "9001", "of ISO-\n9001"),
+        (
+            "用水人应当按照计量装置的记录按月交付水",
+            "费。",
+            "用水人应当按照计量装置的记录按月交付水费。",
+        ),
+        (
+            "用水人应当按照计量装置的记录按月交付。",
+            "水费",
+            "用水人应当按照计量装置的记录按月交付。\n水费",
+        ),
+        ("The pilot must be on", "board.", "The pilot must be on\nboard."),
+    ],
+)
+def test_a_page_breaks_no_word_and_no_chinese_line(last: str, first: str, text: str) -> None:
+    parsed = pdf([(last,), (first,)])
+    assert parsed.text == text
+    assert "".join(parsed.text[page.start : page.end] for page in parsed.pages) == text
+    assert parsed.text[parsed.pages[1].start :] == first
+
+
 # Titles and the outline
 
 
