@@ -104,11 +104,12 @@ def find_place(corpus: "Corpus", name: str, *, at: str | None) -> tuple[Document
 
     Parameters
     ----------
-    name : the document's id, or the path of its file from here; ``:LINE`` may follow.
+    name : the document's id, or the path of its file from here; ``:LINE`` may follow, and what
+        `rag search` prints behind it.
     at : START or START-END, which goes before a line; START alone stands for its line.
     """
     ids = {summary.id for summary in corpus.documents()}
-    bare, _, number = name.rpartition(":")
+    bare, _, number = name.partition(" · ")[0].rpartition(":")
     for path, line in ((name, None), (bare, number if number.isdecimal() else None)):
         id_ = _id_of(path, ids=ids, folder=corpus.path)
         if id_ is not None and (line is not None or path == name):

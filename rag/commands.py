@@ -129,7 +129,8 @@ def root(
 
     JSON: {path, dry_run, added: [id], updated: [id], moved: [{old, new}],
       removed: [id], unchanged: [id], failed: [{id, kind, error}],
-      skipped: [{id, reason}], embedded, reused, repaired: [part], seconds}
+      skipped: [{id, reason}], incomplete: [{id, reason}], embedded, reused,
+      repaired: [part], seconds}
     """,
 )
 def sync(
@@ -262,6 +263,8 @@ def ask(
             screen.json(shapes.describe_answer(stream.answer, places))
         else:
             printing.print_answer(screen, stream.answer, places)
+        if not stream.context.passages:
+            screen.note(f"nothing was found to read{_why_nothing(opened.status())}")
 
 
 @app.command(

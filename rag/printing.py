@@ -245,6 +245,8 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     _print_list(screen, "removed", report.removed, most=most, style=_DOUBTFUL)
     _print_list(screen, "unchanged", report.unchanged, most=None if all_names else 0)
     _print_skipped(screen, report, most=most)
+    parts = [f"{part.id}: {part.reason}" for part in report.incomplete]
+    _print_list(screen, "in part", parts, most=most, style=_DOUBTFUL)
     failures = [
         message
         if failure.id in message or repr(failure.id) in message

@@ -184,11 +184,22 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(message, key=str(path), value=None) from error
 
 
+def _refuse_slip(name: str, rest: str, value: str) -> None:
+    """Notice ``RAG_SYNTHESIS_MODEL``, which lacks an underscore; what is no setting may be."""
+    section, _, key = rest.partition("_")
+    if section in Settings.model_fields and key:
+        meant = f"{PREFIX}{section.upper()}__{key.upper()}"
+        message = f"{name} is no setting; two underscores part section and key: {meant}"
+        raise SettingsError(message, key=name, value=value)
+
+
 def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Read ``RAG_SECTION__KEY``; a name without the double underscore is no setting."""
+    """Read ``RAG_SECTION__KEY``; other names that begin so belong to others."""
     found: dict[str, dict[str, str]] = {}
     for name, value in environment.items():
         section, double, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and not double and value:
+            _refuse_slip(name, section, value)
         if name.startswith(PREFIX) and double and value:
             found.setdefault(section, {})[key] = value
     return found

@@ -123,6 +123,7 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
             for failure in report.failed
         ],
         "skipped": [asdict(skipped) for skipped in report.skipped],
+        "incomplete": [asdict(part) for part in report.incomplete],
         "embedded": report.embedded,
         "reused": report.reused,
         "repaired": report.repaired,

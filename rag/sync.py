@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from rag.documents import loaders
 from rag.documents.folder import File, Listing
 from rag.errors import (
     DocumentError,
@@ -62,6 +63,7 @@ class Plan:
     """Unchanged by their bytes, with a new time."""
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    incomplete: list[Skipped] = field(default_factory=list)
 
     def report(self, *, seconds: float) -> SyncReport:
         """Say what would be done."""
@@ -74,6 +76,7 @@ class Plan:
             unchanged=tuple(self.unchanged),
             failed=tuple(sorted(self.failed, key=lambda failure: failure.id)),
             skipped=tuple(sorted(self.skipped, key=lambda skipped: skipped.id)),
+            incomplete=tuple(self.incomplete),
             seconds=seconds,
         )
 
@@ -257,6 +260,8 @@ class Sync:
             except (DocumentError, MissingDependency) as error:
                 self._fail(file.id, error)
             else:
+                reasons = loaders.left_out(document)
+                self._plan.incomplete += [Skipped(id=file.id, reason=r) for r in reasons]
                 batch.append(self.record(document, facts))
             if sum(len(record.chunks) for record in batch) >= BATCH_CHUNKS:
                 yield batch

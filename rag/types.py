@@ -223,7 +223,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A file that is left out on purpose, and why."""
+    """A file, or a part of one, that is left out on purpose, and why."""
 
     id: str
     reason: str
@@ -254,6 +254,8 @@ class SyncReport:
     unchanged: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    incomplete: tuple[Skipped, ...] = ()
+    """Documents that were read now, and lack a part of their file, such as a scanned page."""
     embedded: int = 0
     """Chunks whose vector was computed."""
     reused: int = 0

@@ -514,6 +514,10 @@ def test_a_place_is_shown_as_search_prints_it(harbour: Path, typed: Typed) -> No
     assert "7 ┃ ## Tugs" in ended.out
 
 
+def test_a_place_with_its_page_and_heading_is_shown_too(harbour: Path, typed: Typed) -> None:
+    assert typed("show", "harbour.md:7 · p. 4 · Tugs").out == typed("show", "harbour.md:7").out
+
+
 def test_digits_may_be_grouped_as_show_itself_does(harbour: Path, typed: Typed) -> None:
     assert typed("show", "harbour.md", "--at", "0,010–0,012").out == (
         typed("show", "harbour.md", "--at", "10-12").out

@@ -28,6 +28,7 @@ from rag.settings import settings_from
 from rag.testing import HashingEmbedder, ScriptedModel
 from rag.tokens import count_tokens
 from rag.types import By, Matrix, Progress
+from tests.documents.make_pdf import make_pdf
 from tests.unprivileged import run_unprivileged
 
 HARBOUR = """# Harbour
@@ -301,6 +302,17 @@ def test_a_file_that_vanishes_during_a_sync_fails_alone(folder: Path) -> None:
         assert report.added == ("harbour.md",)
         assert [failure.id for failure in report.failed] == ["县志/砚溪.md"]
         assert corpus.sync().failed == ()
+
+
+def test_a_page_without_text_is_told_when_its_file_is_read(folder: Path) -> None:
+    (folder / "lease.pdf").write_bytes(make_pdf([["The rent is 40 crowns."], []]))
+    with a_corpus(folder) as corpus:
+        report = corpus.sync()
+        assert "lease.pdf" in report.added
+        (part,) = report.incomplete
+        assert part.id == "lease.pdf"
+        assert part.reason.startswith("no text on page 2; if it was scanned, run OCR")
+        assert corpus.sync().incomplete == ()
 
 
 def test_a_link_that_leaves_the_corpus_is_reported_and_not_read(

@@ -83,6 +83,12 @@ def test_a_variable_that_names_no_section_is_no_setting(name: str) -> None:
     assert load_settings(Path("/nowhere"), environment={name: "1"}) == Settings()
 
 
+def test_a_variable_that_lacks_an_underscore_is_refused_and_the_right_one_named() -> None:
+    with pytest.raises(SettingsError, match="RAG_SYNTHESIS__REPLY_TOKENS") as told:
+        load_settings(Path("/nowhere"), environment={"RAG_SYNTHESIS_REPLY_TOKENS": "9"})
+    assert (told.value.key, told.value.value) == ("RAG_SYNTHESIS_REPLY_TOKENS", "9")
+
+
 def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     (tmp_path / "rag.toml").write_text("[synthesis]\nmodel = 'local'\n")
     settings = load_settings(tmp_path, environment={"RAG_SYNTHESIS__MODEL": ""})

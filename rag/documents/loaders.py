@@ -63,6 +63,14 @@ _READERS: dict[str, Callable[..., Parsed]] = {
     "eml": mail.read,
     "subtitles": subtitles.read,
 } | {language: partial(code.read, language=language) for language in CODE.values()}
+_LEFT_OUT = {
+    "pages_without_text": "no text on page {}; if it was scanned, run OCR: ocrmypdf in.pdf out.pdf",
+    "hidden_sheets": "hidden sheets are not read: {}",
+    "formulas_without_value": "{} formulas were never calculated; open and save the file",
+    "cells_with_cut_output": "long outputs were cut in cell {}",
+    "attachments": "{} attachments are not read; save them as files",
+}
+"""Metadata that tell of a part which the text lacks -> how that is said."""
 _EMPTY = {
     "html": "it holds no text outside scripts; save the page from a browser",
     "pdf": (
@@ -111,7 +119,7 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
     kind = recognise(data, named=named, source=source)
     parsed = _READERS[kind](data, source=source) if data else Parsed(text="")
     if not parsed.text.strip():
-        advice = _EMPTY.get(kind, "it holds no text") if data else "the file is empty"
+        advice = _EMPTY.get(kind, "it holds no text") if data else "it has no bytes"
         raise EmptyDocument(f"{source!r} is empty: {advice}", source=source)
     return Document(
         id=path.name if id is None else id,
@@ -123,6 +131,12 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
         sections=parsed.sections,
         metadata=tuple(sorted((*parsed.metadata, ("format", kind)))),
     )
+
+
+def left_out(document: Document) -> list[str]:
+    """Say which parts of its file a document lacks, and what to do."""
+    metadata = dict(document.metadata)
+    return [said.format(metadata[key]) for key, said in _LEFT_OUT.items() if key in metadata]
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -614,7 +614,7 @@ def wrong_dimension(folder: Path, *, expected: str, found: str) -> CorpusMismatc
     """Say that an embedder's vectors cannot be compared with the index's."""
     message = (
         f"the embedder gives vectors of {expected} numbers, the index in {folder} holds {found}; "
-        "use the embedder it was made with, or move the folder away and sync again"
+        "use the embedder it was made with, or move that folder away and sync again"
     )
     return CorpusMismatch(message, path=str(folder), expected=expected, found=found)
 

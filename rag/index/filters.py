@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from rag.types import Scalar, Where
@@ -33,9 +33,12 @@ def check_where(where: Where) -> None:
     ValueError
         An unknown field, with the nearest known one.
     TypeError
-        A value that is neither text, number, boolean nor a list of these, or, outside the
-        metadata, not text.
+        ``where`` is no mapping; or a value that is neither text, number, boolean nor a list
+        of these, or, outside the metadata, not text.
     """
+    if not isinstance(where, Mapping):
+        message = f"where must be a mapping of fields to values, not {where!r}"
+        raise TypeError(message)
     for field, wanted in where.items():
         if field not in FIELDS and not (field.startswith(_METADATA) and field != _METADATA):
             known = (*FIELDS, f"{_METADATA}{field or 'KEY'}")

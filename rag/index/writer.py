@@ -294,7 +294,8 @@ def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
             what = key.replace("_", " ")
             message = (
                 f"the index in {catalog.path.parent} was made with {what} {found!r} and is opened "
-                f"with {expected!r}; open it as it was made, or move the folder away and sync again"
+                f"with {expected!r}; open it as it was made, or move that folder away and sync "
+                "again"
             )
             raise CorpusMismatch(
                 message, path=str(catalog.path.parent), expected=expected, found=found

@@ -186,7 +186,9 @@ def _scored(question: str, context: Context) -> list[tuple[float, _Sentence]]:
 
 def _sentences(passage: Passage, find: Callable[[str], frozenset[str]]) -> Iterator[_Sentence]:
     """List the sentences of a passage; headings and the head of a table only lend their terms."""
-    titles = {" ".join(title.split()) for title in passage.headings}
+    # A passage merged from several chunks may hold the headings of several sections.
+    found = (*passage.headings, *(title for hit in passage.hits for title in hit.chunk.headings))
+    titles = {" ".join(title.split()) for title in found}
     heading = find(" ".join(passage.headings))
     before, header = frozenset[str](), ""
     for start, end in split_sentences(passage.text):

@@ -4,7 +4,8 @@
 2. A quotation holds where it stands in the document of the cited passage character for
    character; only runs of white space may differ, as they do where lines were wrapped. The
    citation carries the document's own characters. What does not hold is rejected and says why.
-3. A bare marker gets the sentence of its passage that shares most with the statement.
+3. A bare marker gets the sentence of its passage that shares most with the statement, unless
+   the statement has a number that neither the passage nor the question has.
 4. Statements without a citation that holds are listed.
 
 What counts as a quotation of a marker: the one directly before it, whatever its length, and
@@ -37,6 +38,9 @@ _MARKUP = "*_#> \t\n\"“「'"
 """What may stand before a refusal."""
 _SAID = (*prompts.REFUSALS.values(), *prompts.NOTHING_QUOTED.values())
 _ELLIPSIS = re.compile(r"…|\.\.\.|\. \. \.")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_ITEM = re.compile(r"\A\W*\d{1,3}[.)、）]\s*(?=\D)")
+"""The number of an item in a list, which says nothing."""
 _GONE = "its document is gone or has changed since the search"
 
 
@@ -116,7 +120,8 @@ def _judged(
     """Judge what one marker vouches for, each with the stretch of the reply that it backs."""
     quotations = [each for each in claim.quotations if _counts(each, claim.mark, question)]
     if not quotations:
-        yield _matched(statement.text, source), (statement.start, statement.end)
+        found = _unheard_of(statement.text, source, question) or _matched(statement.text, source)
+        yield found, (statement.start, statement.end)
     for quotation in quotations:
         stretch = (min(quotation.start, statement.start), max(quotation.end, statement.end))
         if _length(quotation.words) < _SHORT:
@@ -148,6 +153,21 @@ def _looked_up(words: str, source: "_Source") -> Citation | Rejection:
     else:
         reason = f"does not stand in {source.document.id}, character for character"
     return Rejection(marker=source.passage.marker, quote=words, reason=reason)
+
+
+def _unheard_of(statement: str, source: "_Source", question: str) -> Rejection | None:
+    """Reject a bare marker behind a number that nobody but the model has said."""
+    unknown = source.unknown_numbers(statement) - _numbers(question)
+    if not unknown:
+        return None
+    marker = source.passage.marker
+    reason = f"passage [{marker}] does not have the number {', '.join(sorted(unknown))}"
+    return Rejection(marker=marker, quote="", reason=reason)
+
+
+def _numbers(text: str) -> set[str]:
+    """List the numbers in figures, without the commas between thousands."""
+    return {number.replace(",", "") for number in _NUMBER.findall(text)}
 
 
 def _matched(statement: str, source: "_Source", words: str = "") -> Citation | Rejection:
@@ -248,6 +268,7 @@ class _Source:
         self._whole = searchable
         self._part = Searchable(passage.text)
         self._shares = cache(self._share)
+        self.unknown_numbers = cache(self._unknown_numbers)
 
     def find(self, words: str) -> Span | None:
         """Find words in the passage, or else anywhere in the document."""
@@ -282,6 +303,14 @@ class _Source:
             pages=pages_of(self.document, *span),
             by=by,
         )
+
+    def _unknown_numbers(self, statement: str) -> set[str]:
+        """List the numbers of a statement that the passage does not have."""
+        return _numbers(_ITEM.sub("", statement)) - self._numbers
+
+    @cached_property
+    def _numbers(self) -> set[str]:
+        return _numbers(" ".join((self.passage.text, *self.passage.headings)))
 
     def _share(self, statement: str) -> list[float]:
         """Tell how much of a statement each sentence covers."""

@@ -130,9 +130,9 @@ def test_a_reader_whose_extra_is_not_installed_names_it(
 @pytest.mark.parametrize(
     ("name", "data", "advice"),
     [
-        ("a.txt", b"", "the file is empty"),
-        ("a.pdf", b"", "the file is empty"),
-        ("a.docx", b"", "the file is empty"),
+        ("a.txt", b"", "it has no bytes"),
+        ("a.pdf", b"", "it has no bytes"),
+        ("a.docx", b"", "it has no bytes"),
         ("a.txt", b" \r\n\t\xe3\x80\x80", "it holds no text"),
         ("a.md", b"\xef\xbb\xbf", "it holds no text"),
         ("a.html", b"<script>x()</script>", "it holds no text outside scripts; save the page"),

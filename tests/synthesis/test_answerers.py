@@ -7,9 +7,11 @@ import pytest
 from rag.errors import WindowExceeded
 from rag.synthesis.answerers import ChatAnswerer, ExtractiveAnswerer
 from rag.synthesis.citations import resolve
+from rag.synthesis.context import pack
 from rag.testing import AnswererContract, ScriptedModel
+from rag.tokens import count_tokens
 from rag.types import Answer, Context, Document
-from tests.synthesis.factories import a_context, a_document
+from tests.synthesis.factories import a_context, a_document, a_hit
 
 MANUAL = a_document(
     "# 4 Pilotage\n\nA pilot boards every tanker at the fairway buoy. "
@@ -200,3 +202,20 @@ def test_a_context_of_6000_tokens_is_answered_quickly() -> None:
         seconds.append(time.process_time() - begin)
     assert "At quay 77 the master asks for a pilot and waits 0 hours." in text
     assert min(seconds) < 0.1  # About .015 s; room for a slow machine.
+
+
+def test_no_heading_of_a_merged_passage_is_quoted() -> None:
+    text = "Access cards\nThey are kept at the gate.\n\nTowers\nThe tower is 41 metres high."
+    document = a_document(text)
+    second = text.index("Towers")
+    hits = [
+        a_hit(document, (0, second - 2), rank=1, headings=["Access cards"]),
+        a_hit(document, (second, len(text)), rank=2, headings=["Towers"]),
+    ]
+    context = pack(hits, budget=1000, count=count_tokens, document_of=lambda _: document)
+    (passage,) = context.passages
+    assert passage.text == text
+    for question in ("Where are the access cards kept?", "How high are the towers?"):
+        said = "".join(ExtractiveAnswerer().answer(question, context))
+        assert "“Access cards”" not in said
+        assert "“Towers”" not in said

@@ -398,7 +398,9 @@ def test_a_reply_that_was_withheld_is_a_refusal(reason: str) -> None:
 
 
 def test_a_blank_reply_is_a_refusal() -> None:
-    assert resolved(" \n").refusal == "The model gave no answer; ask again, or choose another model."
+    assert resolved(" \n").refusal == (
+        "The model gave no answer; ask again, or choose another model."
+    )
     assert resolved("", question="何时登船？").refusal == "模型没有作答；请再问一次，或换一个模型。"
 
 
@@ -678,3 +680,26 @@ def test_every_true_quotation_is_accepted(document: Document) -> None:
         assert [[c.quote for c in citations] for citations in found.values()] == [
             [q] for q in batch
         ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("The pilot boards 99 hours before high water [1].", "does not have the number 99"),
+        ("引航员在高潮前第99小时登船[1]。", "does not have the number 99"),
+    ],
+)
+def test_a_bare_marker_backs_no_number_that_its_passage_does_not_have(
+    reply: str, reason: str
+) -> None:
+    answer = resolved(reply)
+    assert answer.citations == ()
+    assert [rejection.reason for rejection in answer.rejected] == [f"passage [1] {reason}"]
+    assert len(answer.unsupported) == 1
+
+
+def test_the_number_of_an_item_and_those_of_the_question_need_no_passage() -> None:
+    question = "How many hours before high water must a ship of 6.1 metres have her pilot?"
+    reply = "1. A ship of 6.1 metres must have her pilot on board in good time [1]."
+    answer = resolved(reply, question=question)
+    assert [citation.by for citation in answer.citations] == ["match"]
