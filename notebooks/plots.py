@@ -76,7 +76,8 @@ def plane(matrix: Matrix, groups: Sequence[str], query: Vector, nearest: Sequenc
     Parameters
     ----------
     matrix : (n, d), one row a chunk.
-    groups : one name a chunk; equal ones have the same colour.
+    groups : one name a chunk; equal ones have the same colour, which goes from blue to red in
+        the order in which the names come.
     query : (d,).
     nearest : rows to be connected with the query.
     """
@@ -89,10 +90,12 @@ def plane(matrix: Matrix, groups: Sequence[str], query: Vector, nearest: Sequenc
     at = (query - middle) @ axes_of_most.T  # (2,)
     figure, axes = plt.subplots(figsize=(9, 4.6))
     names = list(dict.fromkeys(groups))
-    colours = plt.get_cmap("nipy_spectral")(np.linspace(0.05, 0.95, max(len(names), 2)))
+    colours = plt.get_cmap("RdYlBu_r")(np.linspace(0, 1, max(len(names), 2)))
     for name, colour in zip(names, colours, strict=False):
         rows = [row for row, group in enumerate(groups) if group == name]
-        axes.scatter(points[rows, 0], points[rows, 1], s=22, color=colour, label=name, lw=0)
+        axes.scatter(
+            points[rows, 0], points[rows, 1], s=30, color=colour, label=name, lw=0.4, ec=INK
+        )
     for row in nearest:
         axes.plot(*zip(at, points[row], strict=True), color=METHODS["dense"], lw=0.8, zorder=0)
     axes.scatter(
@@ -159,7 +162,9 @@ def budget(context: Context) -> Figure:
     for place, passage in enumerate(context.passages):
         tint = plt.get_cmap("YlGnBu")(0.75 - 0.55 * place / max(len(context.passages), 2))
         axes.barh(0, passage.tokens, left=left, color=tint, edgecolor="white")
-        axes.text(left + passage.tokens / 2, 0, f"[{passage.marker}]", ha="center", va="center")
+        ink = "white" if place < len(context.passages) / 2 else INK
+        middle = left + passage.tokens / 2
+        axes.text(middle, 0, f"[{passage.marker}]", ha="center", va="center", color=ink)
         left += passage.tokens
     axes.axvline(context.budget, color=METHODS["fused"], lw=2)
     axes.text(context.budget, 0.55, " budget", color=METHODS["fused"], va="bottom", ha="right")
@@ -189,8 +194,9 @@ def found_against_budget(
         axes.set(xlabel="budget in tokens", ylim=(0, 1.03))
         axes.grid(axis="y", color="#edf1f5")
     panels[0][0].set_ylabel("questions with all their evidence")
-    panels[0][-1].legend(frameon=False, loc="lower right")
-    figure.tight_layout()
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=len(labels), loc="upper center", frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 0.92))
     return figure
 
 
