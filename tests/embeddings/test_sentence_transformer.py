@@ -49,7 +49,7 @@ def a_tokenizer() -> Tokenizer:
 def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     """Save a random model of two layers that reads 64 tokens, and whose files speak of 16.
 
-    Its weights are the same in every run: of some that chance gives, two texts are alike.
+    Its weights are the same in every run, and large: with small ones all texts are alike.
     """
     tokenizer = a_tokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -74,6 +74,7 @@ def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
             num_attention_heads=2,
             intermediate_size=16,
             max_position_embeddings=64,
+            initializer_range=0.5,
         )
     ).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"))
