@@ -11,7 +11,7 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -27,6 +27,7 @@ from rag.index import locks
 from rag.index.catalog import FORMAT, Catalog, check_where
 from rag.index.store import Store
 from rag.index.writer import Writer, check_facts, writing
+from rag.interrupts import Interrupts, deferred
 from rag.retrieval import retriever
 from rag.settings import Settings, load_settings
 from rag.sync import OnProgress, Plan, Sync, make_plan
@@ -181,21 +182,25 @@ class Corpus:
             The index was made otherwise than the settings say.
         CorpusError
             The index cannot be written (a read-only folder, a full disk) or is damaged.
+        KeyboardInterrupt
+            Ctrl-C, once the work in hand is kept, a few seconds at most; a second one at once.
 
         Notes
         -----
         Stopped at any moment, by an exception or by the end of the process, it leaves an
         index that answers; what was embedded is kept, and the next sync goes on from there.
+        A server that asks for patience is waited for, for ``embeddings.patience_s`` seconds.
         """
         started = time.perf_counter()
         if dry_run:
             return self._dry_run().report(seconds=time.perf_counter() - started)
         self.close()  # Its own open copies would be other versions of what is written.
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             # Listed before, the folder would lack what another writer had indexed since.
             listing = folder.list_files(self.path, is_supported=loaders.is_supported)
-            plan = self._plan(listing, writer.catalog)
-            sync = self._sync(plan, writer, progress)
+            plan = self._plan(listing, writer.catalog, check=interrupts.check)
+            patience_s = self.settings.embeddings.patience_s
+            sync = self._sync(plan, writer, interrupts, patience_s=patience_s, progress=progress)
             sync.run()
         return replace(
             plan.report(seconds=time.perf_counter() - started),
@@ -244,12 +249,12 @@ class Corpus:
             metadata=tuple(sorted((metadata or {}).items())),
         )
         self.close()
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             if writer.catalog.is_file(id):
                 message = f"{id!r} was a file of the corpus; sync first, or choose another id"
                 raise ValueError(message)
             plan = Plan()
-            sync = self._sync(plan, writer, None)
+            sync = self._sync(plan, writer, interrupts)
             sync.write([sync.record(document, None)])
             if plan.failed:
                 raise plan.failed[0].error
@@ -498,17 +503,33 @@ class Corpus:
     def _load(self, file: folder.File) -> Document:
         return loaders.load(file.path, id=file.id, max_bytes=self.settings.documents.max_bytes)
 
-    def _sync(self, plan: Plan, writer: Writer, progress: OnProgress | None) -> Sync:
+    def _sync(
+        self,
+        plan: Plan,
+        writer: Writer,
+        interrupts: Interrupts,
+        *,
+        patience_s: float = 0,
+        progress: OnProgress | None = None,
+    ) -> Sync:
         return Sync(
             plan,
             writer,
             load=self._load,
             split=self._split,
             embedder=self.embedder,
+            interrupts=interrupts,
+            patience_s=patience_s,
             progress=progress,
         )
 
-    def _plan(self, listing: folder.Listing, catalog: Catalog | None) -> Plan:
+    def _plan(
+        self,
+        listing: folder.Listing,
+        catalog: Catalog | None,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> Plan:
         known = {} if catalog is None else catalog.files()
         ids = [] if catalog is None else [summary.id for summary in catalog.summaries()]
         return make_plan(
@@ -517,6 +538,7 @@ class Corpus:
             put_ids=frozenset(ids) - known.keys(),
             reader=loaders.READER_VERSION,
             max_bytes=self.settings.documents.max_bytes,
+            check=check,
         )
 
     def _dry_run(self) -> Plan:

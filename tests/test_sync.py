@@ -19,6 +19,7 @@ from rag.errors import (
 )
 from rag.index.catalog import FileFacts
 from rag.index.writer import Writer, writing
+from rag.interrupts import deferred
 from rag.sync import BATCH_CHUNKS, SLICE_CHUNKS, Plan, Sync, make_plan
 from rag.testing import HashingEmbedder
 from rag.types import Chunk, Document, Failure, Matrix, Progress, Skipped
@@ -265,6 +266,7 @@ class Workplace:
         self.index = folder / ".rag"
         self.embedder = Counting()
         self.steps: list[Progress] = []
+        self.patience_s = 0.0
         self._clock = LONG_AGO
 
     def write(self, name: str, *lines: str) -> None:
@@ -273,7 +275,7 @@ class Workplace:
 
     @contextmanager
     def syncing(self) -> Iterator[tuple[Plan, Sync, Writer]]:
-        with writing(self.index, {}) as writer:
+        with deferred() as interrupts, writing(self.index, {}) as writer:
             files = [
                 File(
                     id=path.name,
@@ -290,6 +292,8 @@ class Workplace:
                 load=a_document,
                 split=lines_of,
                 embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=self.patience_s,
                 progress=self.steps.append,
             )
             yield plan, sync, writer
