@@ -183,7 +183,7 @@ class Corpus:
         CorpusError
             The index cannot be written (a read-only folder, a full disk) or is damaged.
         KeyboardInterrupt
-            Ctrl-C, once the work in hand is kept, a few seconds at most; a second one at once.
+            Ctrl-C, once the work in hand is kept, ten seconds at most; a second one at once.
 
         Notes
         -----
@@ -208,6 +208,19 @@ class Corpus:
             reused=sync.reused,
             repaired=tuple(writer.repaired),
         )
+
+    def count_new(self) -> int:
+        """Count the files that the next sync would read for the first time; opens none.
+
+        Raises
+        ------
+        CorpusError
+            The folder or its ``.ragignore`` cannot be read, or the index is damaged.
+        """
+        listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            known = {} if catalog is None else catalog.files()
+        return sum(file.id not in known for file in listing.files)
 
     def put(
         self,
@@ -471,12 +484,9 @@ class Corpus:
 
     def _check(self) -> None:
         """Compare the index, if there is one, with how it is opened."""
-        try:
-            catalog = Catalog(self._index, write=False)
-        except CorpusNotFound:
-            return
-        with contextlib.closing(catalog):
-            check_facts(catalog, self._facts)
+        with self._known() as catalog:
+            if catalog is not None:
+                check_facts(catalog, self._facts)
 
     @cached_property
     def _size(self) -> int:
@@ -543,12 +553,19 @@ class Corpus:
 
     def _dry_run(self) -> Plan:
         listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            return self._plan(listing, catalog)
+
+    @contextlib.contextmanager
+    def _known(self) -> Iterator[Catalog | None]:
+        """Open the catalog as it is now; None: nothing was indexed yet."""
         try:
             catalog = Catalog(self._index, write=False)
         except CorpusNotFound:
-            return self._plan(listing, None)
+            yield None
+            return
         with contextlib.closing(catalog):
-            return self._plan(listing, catalog)
+            yield catalog
 
     def _is_file(self, id_: str) -> bool:
         try:

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM, put off until the work in hand is kept.
 
 The first signal is only remembered: the work asks now and then whether one came, and stops
-where nothing is lost. A second one does at once what it would have done without this module.
+where nothing is lost. A second one does at once what it would have done without this module;
+where none comes and the work hangs, at a server for instance, one is sent after ten seconds.
 What a signal does in the end, its own handler decides: Python's raises ``KeyboardInterrupt``.
 Where a signal has no handler of Python's (SIGTERM, unless a program sets one), and outside of
 the main thread, which alone gets signals, nothing changes.
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE_S = 10.0
+"""A slice of a sync takes two to three seconds, and Docker kills what has not ended by then."""
 _Handler = Callable[[int, FrameType | None], object]
 
 
@@ -29,6 +32,7 @@ class Interrupts:
         self.asked = False
         self._handlers = handlers
         self._came: int | None = None
+        self._timer: threading.Timer | None = None
 
     def remember(self, number: int, frame: FrameType | None) -> None:
         """Note the first signal, and let the second do what it does."""
@@ -37,6 +41,10 @@ class Interrupts:
             self._came = None
             self._handlers[number](number, frame)
         self.asked, self._came = True, number
+        main = threading.get_ident()
+        self._timer = threading.Timer(PATIENCE_S, signal.pthread_kill, (main, number))
+        self._timer.daemon = True
+        self._timer.start()
 
     def check(self) -> None:
         """Stop here, if that was asked: call the handler of the signal that came.
@@ -54,6 +62,8 @@ class Interrupts:
 
     def restore(self) -> None:
         """Let every signal do at once what it did before."""
+        if self._timer is not None:
+            self._timer.cancel()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 

@@ -19,8 +19,8 @@ PACKAGE = Path(rag.__file__).parent
 STAGES = {"documents", "embeddings", "index", "retrieval", "synthesis"}
 SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "providers"}
 """What every stage may use, and what uses no stage."""
-COMPOSERS = {"corpus", "sync", "__init__"}
-"""The corpus, its sync, and the list of public names."""
+COMPOSERS = {"corpus", "sync", "watching", "__init__"}
+"""The corpus, its sync, what notices that one is due, and the list of public names."""
 COMMAND_LINE = {
     "__main__",
     "arguments",
@@ -28,6 +28,7 @@ COMMAND_LINE = {
     "commands",
     "places",
     "printing",
+    "rounds",
     "shapes",
     "terminal",
 }
