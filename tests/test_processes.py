@@ -426,3 +426,26 @@ def test_a_reader_opened_before_sees_a_finished_sync_at_its_next_query(
             assert {hit.chunk.text.split()[2] for hit in hits} == {"2"}
         assert corpus.search("edition", where={"document_id": "11.txt"}) == []
         assert len(corpus.documents()) == 11
+
+
+def test_a_reader_of_five_chunks_finds_all_twenty_five_once_another_process_has_added_twenty(
+    tmp_path: Path,
+) -> None:
+    """Chroma alone goes on answering with five, and counts twenty-five."""
+
+    def add(numbers: range) -> None:
+        for number in numbers:
+            text = f"The keeper of lamp {number} counted {number * 17} barges at the quay."
+            (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+
+    add(range(5))
+    with opened(tmp_path) as corpus:
+        corpus.sync()
+        assert len(corpus.search("barges", k=4, by="dense")) == 4
+        assert corpus._opened._chroma is not None, "Chroma was not asked"
+        add(range(5, 25))
+        assert output(start(SYNC, tmp_path, stdin=True), text="\n") == "ready\ndone\n"
+        for by in BYS:
+            assert len(corpus.search("barges", k=24, by=by)) == 24
+        assert corpus._opened._chroma is not None, "Chroma was not asked"
+        assert corpus.status().chunks == 25
