@@ -4,6 +4,7 @@ A place is written ``file:line · p. 4 · Chapter › Section``, so that a perso
 """
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,18 @@ from rich.text import Text
 
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
 from rag.terminal import Screen, listed, number, on_one_line, size, visible, wrapped
-from rag.types import Answer, Chunk, Citation, Context, Document, Hit, Span, Status, SyncReport
+from rag.types import (
+    Answer,
+    Chunk,
+    Citation,
+    Context,
+    Document,
+    Hit,
+    ReembedReport,
+    Span,
+    Status,
+    SyncReport,
+)
 
 LINES = 24
 """Lines that `show` prints: a screen of the usual height."""
@@ -231,7 +243,7 @@ def _print_numbered(screen: Screen, n: int, line: str, *, columns: int, inside: 
         screen.line((label, _FAINT), bar, part)
 
 
-# ---- sync and status ----------------------------------------------------------------------
+# ---- sync, reembed and status -------------------------------------------------------------
 
 
 def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names: bool) -> None:
@@ -314,6 +326,26 @@ def _print_skipped(screen: Screen, report: SyncReport, *, most: int | None) -> N
         screen.line(f"    … and {number(more)} more; ", ("--verbose", "bold"), " lists all")
 
 
+def print_reembedding(screen: Screen, report: ReembedReport) -> None:
+    """Print what a reembedding did."""
+    before, after = report.before, report.after
+    if before == after:
+        screen.paragraph(f"nothing to do: the index is that of {after.embedder} already")
+        return
+    changes = [
+        ("embedder", before.embedder, after.embedder),
+        ("revision", before.revision, after.revision),
+        ("chunk size", number(before.chunk_size), number(after.chunk_size, "token")),
+    ]
+    for label, old, new in changes:
+        if old != new.removesuffix(" tokens"):
+            _print_row(screen, label, _FAINT, f"{old} → {new}")
+    chunks = f" · {number(report.chunks, 'chunk')}"
+    _print_row(screen, "documents", _FAINT, number(report.documents), chunks)
+    counts = f"{number(report.embedded, 'chunk')} embedded, {number(report.reused)} reused"
+    screen.line((f"{counts} · {report.seconds:.1f} s", _FAINT))
+
+
 def print_status(screen: Screen, status: Status) -> None:
     """Print a corpus at a glance."""
     parts = ", ".join(f"{part} {size(n)}" for part, n in status.size_bytes)
@@ -328,6 +360,8 @@ def print_status(screen: Screen, status: Status) -> None:
     ]
     if status.writer is not None:
         rows.append(("writing", status.writer, ""))
+    if status.reembedding is not None:
+        rows.append(("unfinished", f"reembedding with {status.reembedding}", _what_next(status)))
     for label, value, more in rows:
         _print_row(screen, label, _FAINT, value, more)
     for finding in status.findings:
@@ -335,6 +369,13 @@ def print_status(screen: Screen, status: Status) -> None:
     if status.findings:
         advice = "the catalog answers in their place; rag sync repairs them"
         screen.paragraph(advice, indent=_LABEL, style=_FAINT)
+
+
+def _what_next(status: Status) -> str:
+    if status.writer is not None:
+        return " · at work"
+    command = f"rag reembed --embedder {shlex.quote(str(status.reembedding))}"
+    return f" · {command} goes on with it, with {status.embedder} drops it"
 
 
 def _print_row(screen: Screen, label: str, style: str, value: str, more: str = "") -> None:

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
-from rag.types import Answer, Citation, Document, Hit, Passage, Span, Status, SyncReport
+from rag.types import (
+    Answer,
+    Citation,
+    Document,
+    Hit,
+    Passage,
+    ReembedReport,
+    Span,
+    Status,
+    SyncReport,
+)
 
 Json = dict[str, Any]
 
@@ -129,6 +139,11 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
         "repaired": report.repaired,
         "seconds": report.seconds,
     }
+
+
+def describe_reembedding(report: ReembedReport, *, path: Path) -> Json:
+    """Describe what a reembedding did."""
+    return {"path": str(path), **asdict(report)}
 
 
 def describe_status(status: Status) -> Json:

@@ -266,12 +266,39 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexShape:
+    """What an index was made with."""
+
+    embedder: str
+    revision: str
+    """Of the embedder's weights."""
+    chunk_size: int
+    """Tokens of a chunk, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReembedReport:
+    """What a reembedding did; nothing where ``before == after``."""
+
+    before: IndexShape
+    after: IndexShape
+    documents: int
+    chunks: int
+    embedded: int
+    """Chunks whose vector was computed in this run."""
+    reused: int
+    """Chunks whose vector was known: from an interrupted run, or of an equal text."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a sync has come; passed to the ``progress`` callback."""
+    """How far a sync or a reembedding has come; passed to the ``progress`` callback."""
 
     stage: Literal["reading", "embedding", "indexing"]
     done_bytes: int
-    """Of the new and changed files, those that are indexed or being embedded."""
+    """Of the new and changed files, those that are indexed or being embedded; a text that is
+    no file has as many as characters."""
     total_bytes: int
     embedded: int
     """Chunks whose vector was computed so far."""
@@ -301,6 +328,8 @@ class Status:
     """Of the index format."""
     findings: tuple[str, ...] = ()
     """What is wrong with the search indexes; the catalog answers in their place."""
+    reembedding: str | None = None
+    """The embedder of a reembedding that is at work or was interrupted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

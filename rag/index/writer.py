@@ -11,6 +11,7 @@ folder: readers go on with the old one, or with the catalog, until the new one i
 """
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -59,15 +60,18 @@ class Writer:
     def _checked(self, name: copies.Name) -> Path | None:
         """Find the folder of a copy that may be added to; None: it has to be built."""
         copy = copies.recorded(self.catalog, name)
-        if copy is None:
-            return None
         different = ["unfinished"]
-        if copy.whole:
+        if copy is None:
+            if not copies.is_outdated(self.catalog, name):
+                return None
+            different = ["made by other rules"]
+        elif copy.whole:
             with locks.changing_chroma(self._folder):
                 different = copies.differences(self._folder, copy, alone=True)
         if different:
             _log.info("%s is built anew: %s", name, ", ".join(different))
             self.repaired.append(name)
+        if copy is None or different:
             return None
         if name == "chroma":
             self._dead = copy.dead
@@ -215,6 +219,38 @@ class Writer:
         with locks.changing_chroma(self._folder), closing(ChromaVectors(folder)) as vectors:
             yield vectors
 
+    # ---- another index ------------------------------------------------------------------
+
+    def take_over(self, folder: Path, facts: Mapping[str, str]) -> None:
+        """Put the index of another folder in the place of this one, at once for every reader.
+
+        Parameters
+        ----------
+        folder : on the same disk; it is closed, finished, and of the same documents. It loses
+            its copies.
+        facts : what shapes it.
+
+        Raises
+        ------
+        CorpusError
+            The disk is full, or the other index is damaged; this one answers as before.
+        """
+        with _translated(self._folder):
+            with closing(Catalog(folder, write=False)) as other:
+                found = {name: copies.recorded(other, name) for name in copies.NAMES}
+            moved = {
+                name: copies.move(copy, name, source=folder, target=self._folder)
+                for name, copy in found.items()
+                if copy is not None
+            }
+            with self.catalog.taking_over(folder):
+                self.catalog.set(**facts)
+                for name, copy in moved.items():
+                    copies.note(self.catalog, name, copy)
+                self.catalog.raise_generation()
+        self._terms, self._chroma = (self._folder / moved[name].folder for name in copies.NAMES)
+        self._lexicon, self._lingering, self._dead = None, set(), moved["chroma"].dead
+
     # ---- the end ------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -245,7 +281,7 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
     Parameters
     ----------
     folder : the index folder; it is made if it is not there.
-    facts : what shapes the index (embedder, chunk size, term rules …); written into a new
+    facts : what shapes the index (embedder, its revision, chunk size); written into a new
         index, compared with an old one.
 
     Raises
@@ -280,8 +316,12 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
         catalog.set(synced_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
+def check_facts(catalog: Catalog, facts: Mapping[str, str], *, was_open: bool = False) -> None:
     """Compare what shapes an index with how it is opened.
+
+    Parameters
+    ----------
+    was_open : it was opened with these facts before, so that it has changed since.
 
     Raises
     ------
@@ -292,11 +332,18 @@ def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
         found = catalog.get(key)
         if found is not None and found != expected:
             what = key.replace("_", " ")
-            message = (
-                f"the index in {catalog.path.parent} was made with {what} {found!r} and is opened "
-                f"with {expected!r}; open it as it was made, or move that folder away and sync "
-                "again"
-            )
+            if was_open:
+                message = (
+                    f"the index in {catalog.path.parent} was reembedded meanwhile, with {what} "
+                    f"{found!r} instead of {expected!r}; open it again"
+                )
+            else:
+                name = shlex.quote(facts.get("embedder", "NAME"))
+                message = (
+                    f"the index in {catalog.path.parent} was made with {what} {found!r} and is "
+                    f"opened with {expected!r}; open it as it was made, as settings do that name "
+                    f"neither, or make it anew: rag reembed --embedder {name}, or corpus.reembed"
+                )
             raise CorpusMismatch(
                 message, path=str(catalog.path.parent), expected=expected, found=found
             )
