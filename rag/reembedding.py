@@ -115,4 +115,6 @@ def _as_file(summary: DocumentSummary, facts: FileFacts | None) -> File:
 def _stop_at_failure(plan: Plan) -> None:
     """One text that cannot be embedded leaves no whole index: the others may wait."""
     if plan.failed:
-        raise plan.failed[0].error
+        id_, error = plan.failed[0].id, plan.failed[0].error
+        error.add_note(f"it was to embed {id_!r}")
+        raise error

@@ -341,8 +341,8 @@ def check_facts(catalog: Catalog, facts: Mapping[str, str], *, was_open: bool = 
                 name = shlex.quote(facts.get("embedder", "NAME"))
                 message = (
                     f"the index in {catalog.path.parent} was made with {what} {found!r} and is "
-                    f"opened with {expected!r}; open it as it was made, as settings do that name "
-                    f"neither, or make it anew: rag reembed --embedder {name}, or corpus.reembed"
+                    f"opened with {expected!r}; name in the settings what it was made with, or "
+                    f"nothing, or make it anew: rag reembed --embedder {name} (corpus.reembed)"
                 )
             raise CorpusMismatch(
                 message, path=str(catalog.path.parent), expected=expected, found=found
