@@ -127,6 +127,7 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
         "embedded": report.embedded,
         "reused": report.reused,
         "repaired": report.repaired,
+        "unused_vectors": report.unused_vectors,
         "seconds": report.seconds,
     }
 
