@@ -28,7 +28,7 @@ from rag.arguments import (
     open_corpus,
     read_where,
 )
-from rag.errors import ProviderError
+from rag.errors import CorpusError, CorpusLocked, CorpusNotFound, ProviderError
 from rag.places import Places
 from rag.terminal import Screen, number
 from rag.types import By, Status, SyncReport
@@ -379,6 +379,52 @@ def forget(
     else:
         printing.print_forgotten(screen, report)
     if report.found:
+        raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Check every promise of the index.",
+    epilog="""
+    Examples:
+      rag doctor                    only looks, beside readers and writers
+      rag doctor --fix              builds anew what differs from the catalog
+      rag doctor --json | jq -r '.findings[].mend'
+
+    Exit code 0: all is well, also after --fix; 4: something is not.
+
+    JSON: {checks: [{name, told, findings: [finding]}], findings: [finding],
+      fixed: [finding], size_bytes: {part: bytes}, seconds}
+      finding: {check, what, mend: what to do, fixable: whether --fix does it}
+    """,
+)
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Check the index: catalog, texts, terms, vectors, recall, files and versions.
+
+    The catalog, Chroma and Tantivy are compared row by row, some chunks are embedded again, and
+    damage of any kind is a finding with what to do about it.
+    """
+    from rag.doctor import unopened
+
+    screen = Screen()
+    try:
+        with open_corpus(corpus) as opened, screen.waiting("checking") as tell:
+            report = opened.doctor(fix=fix, progress=lambda what: tell(f"checking {what}"))
+    except (CorpusNotFound, CorpusLocked):
+        raise
+    except CorpusError as error:
+        report = unopened(error)
+    if as_json:
+        screen.json(shapes.describe_examination(report))
+    else:
+        printing.print_examination(screen, report)
+    if report.findings:
         raise typer.Exit(CORPUS)
 
 

@@ -11,7 +11,7 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast, get_args
 
-from rag import forgetting
+from rag import doctor, forgetting
 from rag.documents import chunking, folder, loaders
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
@@ -48,6 +48,7 @@ from rag.types import (
     Document,
     DocumentSummary,
     Embedder,
+    Examination,
     ForgetReport,
     Hit,
     Reranker,
@@ -483,6 +484,38 @@ class Corpus:
                 unused_vectors=store.catalog.unused_vectors(),
                 findings=tuple(store.findings()),
             )
+
+    def doctor(
+        self, *, fix: bool = False, progress: Callable[[str], None] | None = None
+    ) -> Examination:
+        """Check every promise of the index: rows, texts, vectors, files and versions.
+
+        Parameters
+        ----------
+        fix : build anew what differs from the catalog, delete what belongs to nobody, and
+            check again; takes the write lock only if there is something to do.
+        progress : called with what is being checked.
+
+        Returns
+        -------
+        Examination
+            Its ``findings`` are empty where all is well; each says what to do about it. Damage
+            of any kind is a finding, and no exception.
+
+        Raises
+        ------
+        CorpusNotFound
+            The folder was never synced.
+        CorpusLocked, CorpusError
+            With ``fix``: another process is writing, or the folder cannot be written.
+        """
+        if not self._index.is_dir():
+            raise _never_synced(self.path)
+        self.close()
+        found = doctor.examine(
+            self._index, embedder=self.embedder, facts=self._facts, fix=fix, tell=progress
+        )
+        return replace(found, size_bytes=_sizes(self._index))
 
     # ---- inside -------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from rag.types import (
     Citation,
     Context,
     Document,
+    Examination,
     ForgetReport,
     Hit,
     Span,
@@ -374,6 +375,42 @@ def _ago(moment: datetime | None) -> tuple[str, str]:
     else:
         ago = "just now"
     return f"{moment.astimezone():%Y-%m-%d %H:%M}", f" · {ago}"
+
+
+# ---- doctor -----------------------------------------------------------------------------
+
+
+def print_examination(screen: Screen, report: Examination) -> None:
+    """Print each check on a line, and below it what is wrong and what to do."""
+    for check in report.checks:
+        sign = ("✗", f"bold {_WRONG}") if check.findings else ("✓", _GOOD)
+        sign = ("–", _FAINT) if check.skipped else sign
+        told = [finding.what for finding in check.findings] or [check.told]
+        _print_checked(screen, sign, check.name, told)
+        for mend in dict.fromkeys(finding.mend for finding in check.findings):
+            screen.paragraph(f"→ {mend}", indent=_LABEL + 2, style=_DOUBTFUL)
+    for finding in report.fixed:
+        _print_checked(screen, ("✓", _GOOD), "fixed", [f"{finding.check}: {finding.what}"])
+    screen.line()
+    if report.size_bytes:
+        screen.paragraph(_disk_use(report.size_bytes), style=_FAINT)
+    n = len(report.findings)
+    verdict = f"{number(n, 'finding')}" if n else "all is well"
+    screen.line((verdict, f"bold {_WRONG if n else _GOOD}"), (f" · {report.seconds:.1f} s", _FAINT))
+
+
+def _print_checked(screen: Screen, sign: tuple[str, str], label: str, told: Sequence[str]) -> None:
+    for place, text in enumerate(told):
+        first, *others = wrapped(on_one_line(text), screen.room(_LABEL + 2))
+        head = (sign, f" {label:<{_LABEL}}") if place == 0 else (" " * (_LABEL + 2),)
+        screen.line(*head, first)
+        for line in others:
+            screen.line(" " * (_LABEL + 2), line)
+
+
+def _disk_use(size_bytes: Sequence[tuple[str, int]]) -> str:
+    parts = ", ".join(f"{part} {size(n)}" for part, n in size_bytes)
+    return f"{size(sum(n for _, n in size_bytes))} on disk: {parts}"
 
 
 # ---- forget -----------------------------------------------------------------------------

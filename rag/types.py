@@ -293,6 +293,49 @@ class ForgetReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something of an index that is not as it should be."""
+
+    check: str
+    """What was checked: "catalog", "texts", "terms", "chroma" …"""
+    what: str
+    mend: str
+    """What to do about it."""
+    fixable: bool = False
+    """Whether ``doctor(fix=True)`` does that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Something of an index that was checked."""
+
+    name: str
+    told: str
+    """What was compared or measured, or why it was not looked at; empty where it failed at once."""
+    findings: tuple[Finding, ...] = ()
+    skipped: bool = False
+    """Whether it could not be looked at now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a doctor has found out about an index."""
+
+    checks: tuple[Check, ...]
+    """In their order; where the catalog is damaged, those end that would read on in it."""
+    fixed: tuple[Finding, ...] = ()
+    """What was wrong before ``fix``, and is no more."""
+    size_bytes: tuple[tuple[str, int], ...] = ()
+    """Part of the index -> its size on disk."""
+    seconds: float = 0.0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+        return tuple(finding for check in self.checks for finding in check.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a sync has come; passed to the ``progress`` callback."""
 

@@ -10,6 +10,7 @@ that none had before: what was read of a number once holds as long as the number
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
@@ -46,6 +47,8 @@ UNUSED_SHARE = 0.5
 text that comes back is then not embedded again: 10,000 chunks take MiniLM a quarter of an hour
 on two cores. One takes 1.6 KB, where a chunk with its copies takes some 10: the floor costs 16
 MB, the share a twelfth of the index."""
+_DAMAGES = 10
+"""Told at most, of a file that is damaged."""
 _MANY = 500
 """Values of one SQL statement, well under SQLite's limit of 32,766."""
 
@@ -465,6 +468,23 @@ class Catalog:
                 while rows := cursor.fetchmany(_MANY):
                     yield from (row[0] for row in rows)
 
+    def vector_keys(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Read under which keys the vectors of chunks are kept."""
+        return dict(
+            self._in(
+                "SELECT c.id, v.key FROM chunks c JOIN vectors v ON v.number = c.vector "
+                "WHERE c.id IN ({})",
+                ids,
+            )
+        )
+
+    def damages(self) -> list[str]:
+        """Say what SQLite finds wrong with the file, and which references lead nowhere."""
+        found = [str(row[0]) for row in self._rows(f"PRAGMA integrity_check({_DAMAGES})")]
+        broken = Counter((row[0], row[2]) for row in self._rows("PRAGMA foreign_key_check"))
+        lost = [f"{n:,} rows of {a} belong to no row of {b}" for (a, b), n in broken.items()]
+        return [line for line in found if line != "ok"] + lost
+
     # ---- what is no more ----------------------------------------------------------------
 
     def vanished(self) -> AbstractSet[str]:
@@ -601,6 +621,10 @@ class Catalog:
             document_id,
         )
         return [row[0] for row in rows]
+
+    def all_ids(self) -> list[str]:
+        """List every chunk, in the order of their numbers."""
+        return [row[0] for row in self._rows("SELECT id FROM chunks ORDER BY number")]
 
     def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
         """Read chunks by their ids; unknown ones are left out."""

@@ -8,6 +8,7 @@ damaged are opened there: a wrong byte in Chroma's graph can end the process tha
 import importlib
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,8 @@ def call(function: Callable[..., Result], *arguments: object) -> Result:
         raise CopyFailed(f"the process that read it ended by {_name_of(-done.returncode)}")
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise CopyFailed(" ".join(last) or f"the process ended with {done.returncode}")
+        said = re.sub(r"^(\w+\.)+(?=\w+: )", "", " ".join(last))  # The module of the error.
+        raise CopyFailed(said or f"the process ended with {done.returncode}")
     result: Result = pickle.loads(done.stdout)  # noqa: S301 - of our own child
     return result
 

@@ -204,9 +204,8 @@ class Writer:
         return False
 
     def _fill(self, folder: Path) -> None:
-        ids = [chunk.id for chunk in self.catalog.all_chunks()]
         with self._vectors(folder) as vectors:
-            vectors.add(self.catalog.with_vectors(ids))
+            vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
 
     @contextmanager
     def _vectors(self, folder: Path) -> "Iterator[ChromaVectors]":
