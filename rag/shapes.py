@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
-from rag.types import Answer, Citation, Document, Hit, Passage, Span, Status, SyncReport
+from rag.types import (
+    Answer,
+    Citation,
+    Document,
+    Examination,
+    Hit,
+    Passage,
+    Span,
+    Status,
+    SyncReport,
+)
 
 Json = dict[str, Any]
 
@@ -127,6 +137,18 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
         "embedded": report.embedded,
         "reused": report.reused,
         "repaired": report.repaired,
+        "unused_vectors": report.unused_vectors,
+        "seconds": report.seconds,
+    }
+
+
+def describe_examination(report: Examination) -> Json:
+    """Describe what a doctor has found."""
+    return {
+        "checks": [asdict(check) for check in report.checks],
+        "findings": [asdict(finding) for finding in report.findings],
+        "fixed": [asdict(finding) for finding in report.fixed],
+        "size_bytes": dict(report.size_bytes),
         "seconds": report.seconds,
     }
 
