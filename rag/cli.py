@@ -27,11 +27,11 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from rag.commands import DOCUMENT, PROVIDER, app
+from rag.commands import CORPUS, DOCUMENT, PROVIDER, app
 from rag.errors import CorpusError, DocumentError, ProviderError, RagError, WindowExceeded
 from rag.terminal import Screen
 
-UNEXPECTED, USAGE, CORPUS = 1, 2, 4
+UNEXPECTED, USAGE = 1, 2
 INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 
 

@@ -9,6 +9,7 @@ that ``--json`` prints are told in the help of each.
 import inspect
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,17 +23,24 @@ from rag.arguments import (
     Debug,
     Filters,
     Json,
+    find_ids,
     find_place,
     open_corpus,
     read_where,
 )
-from rag.errors import CorpusMismatch, ProviderError
+from rag.errors import (
+    CorpusError,
+    CorpusLocked,
+    CorpusMismatch,
+    CorpusNotFound,
+    ProviderError,
+)
 from rag.places import Places
 from rag.terminal import Screen, number
 from rag.types import By, ReembedReport, Status, SyncReport
 
-DOCUMENT, PROVIDER = 3, 5
-"""The exit codes of a sync that could not take in every file; `rag.cli` has them all."""
+DOCUMENT, CORPUS, PROVIDER = 3, 4, 5
+"""Exit codes of commands that ended, though not well; `rag.cli` has them all."""
 
 
 # ---- help -------------------------------------------------------------------------------
@@ -130,7 +138,7 @@ def root(
     JSON: {path, dry_run, added: [id], updated: [id], moved: [{old, new}],
       removed: [id], unchanged: [id], failed: [{id, kind, error}],
       skipped: [{id, reason}], incomplete: [{id, reason}], embedded, reused,
-      repaired: [part], seconds}
+      repaired: [part], unused_vectors, seconds}
     """,
 )
 def sync(
@@ -321,8 +329,9 @@ def show(
       rag status --json | jq .chunks
 
     JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
-      synced_at, writer, version, findings: [what is wrong],
-      reembedding: the embedder of a reembedding that has not ended, or null}
+      synced_at, writer, version, unused_vectors, findings: [what is wrong],
+      reembedding: embedder or null}
+      reembedding: one that is at work or was stopped.
     """,
 )
 def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
@@ -334,6 +343,97 @@ def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug 
             screen.json(shapes.describe_status(found))
         else:
             printing.print_status(screen, found)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Remove a text with all of its traces.",
+    epilog="""
+    Examples:
+      rag forget letters/2019-04.md              the file is deleted; its text must be gone
+      rag forget contract.pdf --ignore           the file stays, and is never indexed again
+      rag forget 合同.md 附件.docx
+
+    Both search indexes are built anew, which takes as long as at first, without the embedding.
+    Exit code 4: a run of 32 bytes of the text was found in a file of the index.
+
+    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, runs, files, size_bytes,
+      found: [file], seconds}
+      runs: of 32 bytes, shared by no other document, that were looked for in all files;
+      unknown: removed before, so that their texts could not be looked for.
+    """,
+)
+def forget(
+    docs: Annotated[list[str], typer.Argument(metavar="DOC...", hidden=True)],
+    *,
+    ignore: Annotated[
+        bool, typer.Option("--ignore", help="Write a file that still lies here into .ragignore.")
+    ] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Remove a text that must be gone, with every trace of it in the index.
+
+    DOC is a document's id, or the path of its file, also of one that was removed long ago.
+    Its vectors go, and with them all that were kept for texts that may come back; then every
+    file of the index is searched for what is left of it.
+    """
+    screen = Screen()
+    with open_corpus(corpus) as opened, screen.waiting("forgetting"):
+        report = opened.forget(*find_ids(opened, docs), ignore=ignore)
+    if as_json:
+        screen.json(asdict(report))
+    else:
+        printing.print_forgotten(screen, report)
+    if report.found:
+        raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Check every promise of the index.",
+    epilog="""
+    Examples:
+      rag doctor                    only looks, beside readers and writers
+      rag doctor --fix              builds anew what differs from the catalog
+      rag doctor --json | jq -r '.findings[].mend'
+
+    Exit code 0: all is well, also after --fix; 4: something is not.
+
+    JSON: {checks: [{name, told, findings: [finding]}], findings: [finding],
+      fixed: [finding], size_bytes: {part: bytes}, seconds}
+      finding: {check, what, mend: what to do, fixable: whether --fix does it}
+    """,
+)
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Check the index: catalog, texts, terms, vectors, recall, files and versions.
+
+    The catalog, Chroma and Tantivy are compared row by row, some chunks are embedded again, and
+    damage of any kind is a finding with what to do about it.
+    """
+    from rag.doctor import unopened
+
+    screen = Screen()
+    try:
+        with open_corpus(corpus) as opened, screen.waiting("checking") as tell:
+            report = opened.doctor(fix=fix, progress=lambda what: tell(f"checking {what}"))
+    except (CorpusNotFound, CorpusLocked):
+        raise
+    except CorpusError as error:
+        report = unopened(error)
+    if as_json:
+        screen.json(shapes.describe_examination(report))
+    else:
+        printing.print_examination(screen, report)
+    if report.findings:
+        raise typer.Exit(CORPUS)
 
 
 @app.command(

@@ -1,7 +1,7 @@
 """A folder that can be asked: the only module that knows all five stages.
 
-``open`` takes no lock and reads nothing but settings; ``sync``, ``put``, ``remove`` and
-``reembed`` hold the write lock for their own duration; every other call only reads.
+``open`` takes no lock and reads nothing but settings; ``sync``, ``put``, ``remove``, ``forget``
+and ``reembed`` hold the write lock for their own duration; every other call only reads.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast, get_args
 
-from rag import reembedding
+from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
@@ -47,6 +47,8 @@ from rag.types import (
     Document,
     DocumentSummary,
     Embedder,
+    Examination,
+    ForgetReport,
     Hit,
     ReembedReport,
     Reranker,
@@ -206,6 +208,7 @@ class Corpus:
             embedded=sync.embedded,
             reused=sync.reused,
             repaired=tuple(writer.repaired),
+            unused_vectors=sync.unused_vectors,
         )
 
     def put(
@@ -276,6 +279,41 @@ class Corpus:
                     message = f"{id_!r} is a file; delete it from the folder and sync"
                     raise ValueError(message)
             writer.write([], removed=list(dict.fromkeys(ids)))
+
+    def forget(self, *ids: str, ignore: bool = False) -> ForgetReport:
+        """Remove what must be gone: documents and every trace of them in the index.
+
+        Parameters
+        ----------
+        ids : of files that are deleted, of texts that `put` has indexed, or of either that
+            was removed before and may have left traces.
+        ignore : whether a file that still lies in the folder is written into ``.ragignore``,
+            so that no sync indexes it again.
+
+        Returns
+        -------
+        ForgetReport
+            With the search for the documents' texts in every file of the index; where its
+            ``found`` is not empty, something that this package has not written holds them.
+
+        Raises
+        ------
+        ValueError
+            No id is given, there is and was no such document, or its file still lies in the
+            folder and ``ignore`` is False; nothing was changed.
+        CorpusLocked, CorpusMismatch, CorpusError
+            As `sync`. Forget it again then: the documents may be removed, their traces not.
+
+        Notes
+        -----
+        Both search indexes are built anew, which takes as long as it took at first, without
+        the embedding. The vectors kept for texts that may come back go as well, whosever they
+        were. What the file system keeps of deleted files, and backups, are out of reach.
+        """
+        if not self._index.is_dir():
+            raise _never_synced(self.path)
+        self.close()
+        return forgetting.forget(self.path, ids, ignore=ignore, facts=self._facts)
 
     def reembed(self, embedder: Embedder, *, progress: OnProgress | None = None) -> ReembedReport:
         """Make the index that of another embedder, from the texts that it holds.
@@ -491,9 +529,42 @@ class Corpus:
                 synced_at=None if synced_at is None else datetime.fromisoformat(synced_at),
                 writer=None if owner is None else f"process {owner[0]} since {owner[1]}",
                 version=FORMAT,
+                unused_vectors=store.catalog.unused_vectors(),
                 findings=tuple(store.findings()),
                 reembedding=succession.unfinished(self._index),
             )
+
+    def doctor(
+        self, *, fix: bool = False, progress: Callable[[str], None] | None = None
+    ) -> Examination:
+        """Check every promise of the index: rows, texts, vectors, files and versions.
+
+        Parameters
+        ----------
+        fix : build anew what differs from the catalog, delete what belongs to nobody, and
+            check again; takes the write lock only if there is something to do.
+        progress : called with what is being checked.
+
+        Returns
+        -------
+        Examination
+            Its ``findings`` are empty where all is well; each says what to do about it. Damage
+            of any kind is a finding, and no exception.
+
+        Raises
+        ------
+        CorpusNotFound
+            The folder was never synced.
+        CorpusLocked, CorpusError
+            With ``fix``: another process is writing, or the folder cannot be written.
+        """
+        if not self._index.is_dir():
+            raise _never_synced(self.path)
+        self.close()
+        found = doctor.examine(
+            self._index, embedder=self.embedder, facts=self._facts, fix=fix, tell=progress
+        )
+        return replace(found, size_bytes=_sizes(self._index))
 
     # ---- inside -------------------------------------------------------------------------
 

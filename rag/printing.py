@@ -21,6 +21,8 @@ from rag.types import (
     Citation,
     Context,
     Document,
+    Examination,
+    ForgetReport,
     Hit,
     ReembedReport,
     Span,
@@ -35,6 +37,7 @@ _NAMES = 10
 _EXCERPT_LINES = 3
 _EXCERPT_COLUMNS = 300
 """Of a hit in a pipe, where lines have no width: as much as on a terminal of 100 columns."""
+_FORGET = "rag forget"
 _LABEL = 11
 """Columns of the labels of a status."""
 _PLACE, _FAINT, _GOOD, _DOUBTFUL, _WRONG = "cyan", "dim", "green", "yellow", "red"
@@ -275,6 +278,8 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     if not (present or report.failed):
         screen.paragraph("no documents here yet; copy some into it, and run rag sync again")
     chunks = f"{number(report.embedded, 'chunk')} embedded, {number(report.reused)} reused"
+    if report.unused_vectors:
+        chunks += f" · {number(report.unused_vectors, 'unused vector')} kept"
     screen.line((f"{chunks} · {report.seconds:.1f} s", _FAINT))
 
 
@@ -358,6 +363,9 @@ def print_status(screen: Screen, status: Status) -> None:
         ("synced", *_ago(status.synced_at)),
         ("state", f"generation {status.generation}", f" · format {status.version}"),
     ]
+    if status.unused_vectors:
+        kept = f" · kept for texts that come back; {_FORGET} removes them"
+        rows.insert(-2, ("unused", number(status.unused_vectors, "vector"), kept))
     if status.writer is not None:
         rows.append(("writing", status.writer, ""))
     if status.reembedding is not None:
@@ -398,6 +406,70 @@ def _ago(moment: datetime | None) -> tuple[str, str]:
     else:
         ago = "just now"
     return f"{moment.astimezone():%Y-%m-%d %H:%M}", f" · {ago}"
+
+
+# ---- doctor -----------------------------------------------------------------------------
+
+
+def print_examination(screen: Screen, report: Examination) -> None:
+    """Print each check on a line, and below it what is wrong and what to do."""
+    for check in report.checks:
+        sign = ("✗", f"bold {_WRONG}") if check.findings else ("✓", _GOOD)
+        sign = ("–", _FAINT) if check.skipped else sign
+        told = [finding.what for finding in check.findings] or [check.told]
+        _print_checked(screen, sign, check.name, told)
+        for mend in dict.fromkeys(finding.mend for finding in check.findings):
+            screen.paragraph(f"→ {mend}", indent=_LABEL + 2, style=_DOUBTFUL)
+    for finding in report.fixed:
+        _print_checked(screen, ("✓", _GOOD), "fixed", [f"{finding.check}: {finding.what}"])
+    screen.line()
+    if report.size_bytes:
+        screen.paragraph(_disk_use(report.size_bytes), style=_FAINT)
+    n = len(report.findings)
+    verdict = f"{number(n, 'finding')}" if n else "all is well"
+    screen.line((verdict, f"bold {_WRONG if n else _GOOD}"), (f" · {report.seconds:.1f} s", _FAINT))
+
+
+def _print_checked(screen: Screen, sign: tuple[str, str], label: str, told: Sequence[str]) -> None:
+    for place, text in enumerate(told):
+        first, *others = wrapped(on_one_line(text), screen.room(_LABEL + 2))
+        head = (sign, f" {label:<{_LABEL}}") if place == 0 else (" " * (_LABEL + 2),)
+        screen.line(*head, first)
+        for line in others:
+            screen.line(" " * (_LABEL + 2), line)
+
+
+def _disk_use(size_bytes: Sequence[tuple[str, int]]) -> str:
+    parts = ", ".join(f"{part} {size(n)}" for part, n in size_bytes)
+    return f"{size(sum(n for _, n in size_bytes))} on disk: {parts}"
+
+
+# ---- forget -----------------------------------------------------------------------------
+
+
+def print_forgotten(screen: Screen, report: ForgetReport) -> None:
+    """Print what was forgotten, and the proof."""
+    _print_list(screen, "forgotten", report.ids, most=None, style=_GOOD)
+    _print_list(screen, "ignored", report.ignored, most=None)
+    if report.vectors:
+        _print_count(screen, "vectors", number(report.vectors), "removed")
+    where = f"searched {number(report.files, 'file')}, {size(report.size_bytes)}: "
+    if report.found:
+        screen.paragraph(f"{where}a 32-byte run of it is left in", style=f"bold {_WRONG}")
+        for name in report.found:
+            screen.paragraph(name, indent=4)
+        screen.paragraph("these are no files of rag; move them away, and forget it again")
+    elif report.runs:
+        screen.paragraph(f"{where}no 32-byte run of it is left", style=_GOOD)
+    else:
+        screen.paragraph(f"the index was written anew without it; {_why_no_runs(report)}")
+    screen.line((f"{report.seconds:.1f} s", _FAINT))
+
+
+def _why_no_runs(report: ForgetReport) -> str:
+    if len(report.unknown) == len(report.ids):
+        return "it was removed before, so that its text could not be looked for"
+    return "there was nothing to look for: it is too short, or other documents share all of it"
 
 
 # ---- places -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from rag.types import (
     Answer,
     Citation,
     Document,
+    Examination,
     Hit,
     Passage,
     ReembedReport,
@@ -137,6 +138,18 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
         "embedded": report.embedded,
         "reused": report.reused,
         "repaired": report.repaired,
+        "unused_vectors": report.unused_vectors,
+        "seconds": report.seconds,
+    }
+
+
+def describe_examination(report: Examination) -> Json:
+    """Describe what a doctor has found."""
+    return {
+        "checks": [asdict(check) for check in report.checks],
+        "findings": [asdict(finding) for finding in report.findings],
+        "fixed": [asdict(finding) for finding in report.fixed],
+        "size_bytes": dict(report.size_bytes),
         "seconds": report.seconds,
     }
 

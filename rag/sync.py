@@ -196,6 +196,7 @@ class Sync:
     ) -> None:
         self.embedded = 0
         self.reused = 0
+        self.unused_vectors = 0
         self._plan = plan
         self._writer = writer
         self._load = load
@@ -224,6 +225,7 @@ class Sync:
             self.write(batch)
         if not self._plan.failed:  # Else some belong to what the next sync will try again.
             catalog.prune_vectors()
+        self.unused_vectors = catalog.unused_vectors()
         self._tell("indexing")
 
     def record(self, document: Document, facts: FileFacts | None) -> Record:

@@ -19,8 +19,8 @@ PACKAGE = Path(rag.__file__).parent
 STAGES = {"documents", "embeddings", "index", "retrieval", "synthesis"}
 SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "providers"}
 """What every stage may use, and what uses no stage."""
-COMPOSERS = {"corpus", "sync", "__init__"}
-"""The corpus, its sync, and the list of public names."""
+COMPOSERS = {"corpus", "doctor", "forgetting", "reembedding", "sync", "__init__"}
+"""The corpus, what it does to the whole of an index, and the list of public names."""
 COMMAND_LINE = {
     "__main__",
     "arguments",

@@ -358,13 +358,22 @@ def test_a_move_embeds_nothing_and_leaves_nothing_behind(place: Workplace) -> No
         assert [hit.chunk.document_id for hit in store.lexical("pilot", 5)] == ["b.txt"]
 
 
-def test_a_vector_that_no_chunk_uses_is_forgotten(place: Workplace) -> None:
+def test_a_text_that_comes_back_is_not_embedded_again(place: Workplace) -> None:
     place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("b.txt", "A barge lies here.")
     place.sync()
+    (place.folder / "b.txt").unlink()
     place.write("a.txt", "The pilot boards.")
     place.sync()
     with opened(place.index) as store:
-        assert store.catalog._rows("SELECT count(*) FROM vectors") == [(1,)]
+        assert store.catalog.unused_vectors() == 2
+    place.embedder.calls.clear()
+    place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("c.txt", "A barge lies here.")
+    place.sync()
+    assert place.embedder.calls == []
+    with opened(place.index) as store:
+        assert store.catalog.unused_vectors() == 0
 
 
 def test_a_file_whose_reader_is_not_installed_fails_alone(place: Workplace) -> None:

@@ -156,12 +156,16 @@ def new_folder(root: Path, name: Name) -> Path:
     return root / f"{name}-{max(numbers, default=0) + 1:04d}"
 
 
-def sweep(root: Path, catalog: Catalog) -> None:
-    """Delete the folders that no longer are anybody's copy."""
+def strays(root: Path, catalog: Catalog) -> list[str]:
+    """Name the folders that no longer are anybody's copy."""
     current = {copy.folder for name in NAMES if (copy := recorded(catalog, name)) is not None}
-    for path, _, _ in _numbered(root):
-        if path.name not in current:
-            shutil.rmtree(path, ignore_errors=True)
+    return sorted(path.name for path, _, _ in _numbered(root) if path.name not in current)
+
+
+def sweep(root: Path, catalog: Catalog) -> None:
+    """Delete those folders."""
+    for name in strays(root, catalog):
+        shutil.rmtree(root / name, ignore_errors=True)
 
 
 def _numbered(root: Path) -> Iterator[tuple[Path, str, str]]:

@@ -208,9 +208,8 @@ class Writer:
         return False
 
     def _fill(self, folder: Path) -> None:
-        ids = [chunk.id for chunk in self.catalog.all_chunks()]
         with self._vectors(folder) as vectors:
-            vectors.add(self.catalog.with_vectors(ids))
+            vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
 
     @contextmanager
     def _vectors(self, folder: Path) -> "Iterator[ChromaVectors]":
@@ -252,6 +251,40 @@ class Writer:
         self._lexicon, self._lingering, self._dead = None, set(), moved["chroma"].dead
 
     # ---- the end ------------------------------------------------------------------------
+
+    def rebuild(self, name: copies.Name) -> None:
+        """Have a copy built anew from the catalog, whatever it looks like."""
+        if name == "terms":
+            self._terms = self._lexicon = None
+        else:
+            self._chroma = None
+
+    def forget(self, removed: Sequence[str]) -> int:
+        """Remove documents, and whatever files hold of what is no more.
+
+        Parameters
+        ----------
+        removed : ids of documents; none is fine too.
+
+        Returns
+        -------
+        int
+            How many vectors were removed, all that no chunk uses.
+
+        Raises
+        ------
+        CorpusError
+            The index cannot be written, or a reader held an older state for too long.
+        """
+        if removed:
+            self.write([], removed)
+        n_vectors = self.catalog.prune_vectors(0)
+        for name in copies.NAMES:
+            self.rebuild(name)
+        self.finish()
+        with _translated(self._folder):
+            self.catalog.vacuum()
+        return n_vectors
 
     def finish(self) -> None:
         """Bring both copies level with the catalog and record them as whole.
