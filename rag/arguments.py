@@ -56,10 +56,15 @@ Filters = Annotated[
 ]
 
 
-def open_corpus(folder: Path | None, *, model: str | None = None) -> "Corpus":
-    """Open the corpus that is named, or the one that the current folder belongs to."""
+def open_corpus(
+    folder: Path | None, *, model: str | None = None, as_made: bool = False
+) -> "Corpus":
+    """Open the corpus that is named, or the one that the current folder belongs to.
+
+    ``as_made``: with the embedder of its index, whatever the settings name.
+    """
     from rag.corpus import Corpus, find_corpus
-    from rag.settings import load_settings
+    from rag.settings import load_settings, naming_embedder
 
     here = Path.cwd()
     folder = folder or find_corpus(here)
@@ -69,6 +74,8 @@ def open_corpus(folder: Path | None, *, model: str | None = None) -> "Corpus":
             "rag sync"
         )
         raise CorpusNotFound(message, path=str(here))
+    if as_made:
+        return Corpus.open(folder, settings=naming_embedder(load_settings(folder), None))
     if model is None:
         return Corpus.open(folder)
     return Corpus.open(

@@ -116,7 +116,7 @@ def _report(error: Exception) -> int:
     if debug:
         traceback.print_exception(error)
     code = _code(error)
-    message = str(error)
+    message = "; ".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, typer.TyperException):
         message = _advised(error)
     elif code == UNEXPECTED and not isinstance(error, RagError):

@@ -28,10 +28,10 @@ from rag.arguments import (
     open_corpus,
     read_where,
 )
-from rag.errors import CorpusError, CorpusLocked, CorpusNotFound, ProviderError
+from rag.errors import CorpusError, CorpusLocked, CorpusMismatch, CorpusNotFound, ProviderError
 from rag.places import Places
 from rag.terminal import Screen, number
-from rag.types import By, Status, SyncReport
+from rag.types import By, ReembedReport, Status, SyncReport
 
 DOCUMENT, CORPUS, PROVIDER = 3, 4, 5
 """Exit codes of commands that ended, though not well; `rag.cli` has them all."""
@@ -323,7 +323,8 @@ def show(
       rag status --json | jq .chunks
 
     JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
-      synced_at, writer, version, unused_vectors, findings: [what is wrong]}
+      synced_at, writer, version, unused_vectors, findings: [what is wrong],
+      reembedding: the embedder of a reembedding that has not ended, or null}
     """,
 )
 def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
@@ -349,10 +350,11 @@ def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug 
     Both search indexes are built anew, which takes as long as at first, without the embedding.
     Exit code 4: a run of 32 bytes of the text was found in a file of the index.
 
-    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, runs, files, size_bytes,
-      found: [file], seconds}
+    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, reembedding, runs, files,
+      size_bytes, found: [file], seconds}
       runs: of 32 bytes, shared by no other document, that were looked for in all files;
-      unknown: removed before, so that their texts could not be looked for.
+      unknown: removed before, so that their texts could not be looked for;
+      reembedding: the embedder of an unfinished one that was dropped with the texts, or null.
     """,
 )
 def forget(
@@ -426,6 +428,80 @@ def doctor(
         printing.print_examination(screen, report)
     if report.findings:
         raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Make the index that of another embedding model.",
+    epilog="""
+    Examples:
+      rag reembed --embedder ~/models/multilingual-e5-small
+      rag reembed --embedder openai:bge-m3          of the server at OPENAI_BASE_URL
+      rag reembed --embedder all-MiniLM-L6-v2       back to the model that comes with rag
+
+    Stopped or killed, it goes on when it is run again; run with the model that the index has,
+    it drops what it had made.
+
+    JSON: {path, before: {embedder, revision, chunk_size}, after: {embedder, revision,
+      chunk_size}, documents, chunks, embedded, reused, seconds}
+    """,
+)
+def reembed(
+    *,
+    embedder: Annotated[
+        str,
+        typer.Option(
+            "--embedder",
+            metavar="NAME",
+            show_default=False,
+            help="A sentence-transformers name or folder, or openai:NAME.",
+        ),
+    ],
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Make the index that of another embedding model, while the old one answers.
+
+    The texts are those of the index; no file is read. The new index takes the old one's place
+    at the end, at once. The disk has to hold both.
+    """
+    from rag.corpus import named_embedder
+    from rag.settings import load_settings
+
+    screen = Screen()
+    with open_corpus(corpus, as_made=True) as opened:
+        chosen = named_embedder(load_settings(opened.path), embedder)
+        try:
+            with screen.progress() as progress:
+                report = opened.reembed(chosen, progress=progress)
+        except (KeyboardInterrupt, ProviderError) as stop:
+            stop.add_note("the old index answers as before; run rag reembed again to go on")
+            raise
+        if as_json:
+            screen.json(shapes.describe_reembedding(report, path=opened.path))
+        else:
+            printing.print_reembedding(screen, report)
+        _warn_of_settings(screen, opened.path, report)
+
+
+def _warn_of_settings(screen: Screen, folder: Path, report: ReembedReport) -> None:
+    """Say so where the settings name another embedder than the index has now."""
+    from rag.settings import FILE_NAME, load_settings
+
+    try:
+        open_corpus(folder).close()
+    except (CorpusMismatch, ProviderError):
+        alone = load_settings(folder, environment={}).embeddings
+        in_file = "model" in alone.model_fields_set
+        place = f"{FILE_NAME}, section embeddings" if in_file else "RAG_EMBEDDINGS__MODEL"
+        named = load_settings(folder).embeddings.model
+        screen.note(
+            f"{place} still names {named!r}, so that the index cannot be opened; name "
+            f"{report.after.embedder!r} there, or nothing: an index opens with its own",
+            label="warning: ",
+            style="bold yellow",
+        )
 
 
 def _why_nothing(status: Status) -> str:

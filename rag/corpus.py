@@ -1,7 +1,7 @@
 """A folder that can be asked: the only module that knows all five stages.
 
-``open`` takes no lock and reads nothing but settings; ``sync``, ``put``, ``remove`` and
-``forget`` hold the write lock for their own duration; every other call only reads.
+``open`` takes no lock and reads nothing but settings; ``sync``, ``put``, ``remove``, ``forget``
+and ``reembed`` hold the write lock for their own duration; every other call only reads.
 """
 
 import contextlib
@@ -19,24 +19,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast, get_args
 
-from rag import doctor, forgetting
+from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
-from rag.errors import CorpusNotFound
-from rag.index import locks
+from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
+from rag.index import locks, succession
 from rag.index.catalog import FORMAT, Catalog, check_where
 from rag.index.store import Store
 from rag.index.writer import Writer, check_facts, writing
 from rag.retrieval import retriever
-from rag.settings import Settings, load_settings
+from rag.settings import Settings, load_settings, naming_embedder
 from rag.sync import OnProgress, Plan, Sync, make_plan
 from rag.synthesis.answerers import ChatAnswerer, ExtractiveAnswerer
 from rag.synthesis.citations import resolve
 from rag.synthesis.context import pack
 from rag.synthesis.messages import room_for_context
 from rag.synthesis.models import OpenAIChat
-from rag.terms import RULES_VERSION
 from rag.tokens import count_tokens
 from rag.types import (
     Answer,
@@ -51,6 +50,7 @@ from rag.types import (
     Examination,
     ForgetReport,
     Hit,
+    ReembedReport,
     Reranker,
     Scalar,
     Status,
@@ -79,14 +79,15 @@ class Corpus:
         path: Path,
         *,
         settings: Settings,
-        embedder: Embedder,
+        embedder: Embedder | None,
         reranker: Reranker | None,
         answerer: Answerer,
         model: ChatModel | None,
     ) -> None:
         self.path = path
         self.settings = settings
-        self.embedder = embedder
+        if embedder is not None:
+            self.embedder = embedder
         self.reranker = reranker
         self.answerer = answerer
         self._model = model
@@ -108,7 +109,8 @@ class Corpus:
         ----------
         path : an existing folder.
         settings : None reads ``rag.toml`` in the folder and ``RAG_…`` from the environment.
-        embedder : None makes the one that the settings name.
+        embedder : None makes the one that the settings name; where they name none, the one
+            that the index was made with, once it is needed.
         reranker : None leaves the fused order as it is.
         model : a chat model, or an answerer; None makes the chat model that the settings
             name, and where they name none answers by quoting the best sentences.
@@ -118,7 +120,8 @@ class Corpus:
         CorpusNotFound
             There is no such folder.
         CorpusMismatch
-            Its index was made with another embedder, chunk size, term rules or format.
+            Its index was made with another embedder, chunk size or format than is asked for;
+            `reembed` makes it anew.
         SettingsError
             A setting is unknown or out of range.
         """
@@ -132,12 +135,12 @@ class Corpus:
         corpus = cls(
             root,
             settings=chosen,
-            embedder=_embedder(chosen) if embedder is None else embedder,
+            embedder=embedder,
             reranker=reranker,
             answerer=answerer,
             model=chat,
         )
-        corpus._check()
+        corpus._check(is_named=embedder is not None or _names_embedder(chosen))
         return corpus
 
     def __enter__(self) -> Self:
@@ -312,6 +315,51 @@ class Corpus:
         self.close()
         return forgetting.forget(self.path, ids, ignore=ignore, facts=self._facts)
 
+    def reembed(self, embedder: Embedder, *, progress: OnProgress | None = None) -> ReembedReport:
+        """Make the index that of another embedder, from the texts that it holds.
+
+        Files are not read. Meanwhile the old index answers, here and for every other reader;
+        at the end the new one takes its place at once, and this corpus goes on with it. Chunks
+        are as large as the setting says, or as suits the new embedder.
+
+        Parameters
+        ----------
+        embedder : where it, its revision and the chunk size are those of the index, there is
+            nothing to do, and what an interrupted run for another one has made is dropped.
+        progress : called with a `Progress` at least every few seconds of work.
+
+        Raises
+        ------
+        ProviderError
+            A text could not be embedded.
+        CorpusNotFound
+            The folder was never synced.
+        CorpusLocked, CorpusError
+            As `sync`.
+
+        Notes
+        -----
+        Stopped at any moment, by an exception or by the end of the process, it leaves the old
+        index as it is; the next run with the same embedder embeds nothing again, also if a
+        sync came between. The disk has to hold both indexes, with the new vectors once more
+        for a moment.
+        """
+        if not self._made.get("embedder"):
+            raise _never_synced(self.path)
+        self.close()
+        size = self._size_for(embedder)
+        report = reembedding.reembed(
+            self._index,
+            facts=_facts_of(embedder, size),
+            embedder=embedder,
+            split=partial(chunking.chunk, size=size, count=embedder.count),
+            progress=progress,
+        )
+        self.embedder = embedder
+        for stale in ("_size", "_facts"):
+            self.__dict__.pop(stale, None)
+        return report
+
     # ---- reading ------------------------------------------------------------------------
 
     def documents(self) -> list[DocumentSummary]:
@@ -483,6 +531,7 @@ class Corpus:
                 version=FORMAT,
                 unused_vectors=store.catalog.unused_vectors(),
                 findings=tuple(store.findings()),
+                reembedding=succession.unfinished(self._index),
             )
 
     def doctor(
@@ -519,6 +568,35 @@ class Corpus:
 
     # ---- inside -------------------------------------------------------------------------
 
+    @cached_property
+    def embedder(self) -> Embedder:
+        """What makes the vectors."""
+        name = self._made.get("embedder")
+        if _names_embedder(self.settings) or name is None:
+            return named_embedder(self.settings)
+        try:
+            return named_embedder(self.settings, name)
+        except ProviderError as error:
+            default = self.settings.embeddings.model
+            message = (
+                f"the index in {self._index} was made with embedder {name!r}, which cannot be had: "
+                f"{error}; or make the index anew with another: rag reembed --embedder {default}"
+            )
+            raise CorpusMismatch(
+                message, path=str(self._index), expected=default, found=name
+            ) from error
+
+    @property
+    def _made(self) -> dict[str, str]:
+        """What the index was made with; empty where there is none yet."""
+        try:
+            catalog = Catalog(self._index, write=False)
+        except CorpusNotFound:
+            return {}
+        with contextlib.closing(catalog):
+            found = {key: catalog.get(key) for key in ("embedder", "chunk_size")}
+        return {key: value for key, value in found.items() if value is not None}
+
     @property
     def _index(self) -> Path:
         return self.path / INDEX_FOLDER
@@ -536,30 +614,31 @@ class Corpus:
             )
         return self._store
 
-    def _check(self) -> None:
-        """Compare the index, if there is one, with how it is opened."""
-        try:
-            catalog = Catalog(self._index, write=False)
-        except CorpusNotFound:
+    def _check(self, *, is_named: bool) -> None:
+        """Compare the index, if there is one, with how it is opened.
+
+        Where no embedder is named, they are compared when the index's own is first used, so
+        that `reembed` can replace one that cannot be had any more.
+        """
+        if not self._made or not is_named:
             return
-        with contextlib.closing(catalog):
+        with contextlib.closing(Catalog(self._index, write=False)) as catalog:
             check_facts(catalog, self._facts)
+
+    def _size_for(self, embedder: Embedder) -> int:
+        """Tokens of a chunk: as set, else as the index has them of the same embedder."""
+        size = self.settings.documents.chunk_size
+        if size is None and embedder.name == self._made.get("embedder"):
+            size = int(self._made["chunk_size"])
+        return min(size or chunking.DEFAULT_SIZE, embedder.max_tokens)
 
     @cached_property
     def _size(self) -> int:
-        """Tokens of a chunk."""
-        chosen = self.settings.documents.chunk_size
-        return min(chosen or chunking.DEFAULT_SIZE, self.embedder.max_tokens)
+        return self._size_for(self.embedder)
 
     @cached_property
     def _facts(self) -> dict[str, str]:
-        """What shapes the index."""
-        return {
-            "embedder": self.embedder.name,
-            "revision": self.embedder.revision,
-            "chunk_size": str(self._size),
-            "term_rules": RULES_VERSION,
-        }
+        return _facts_of(self.embedder, self._size)
 
     def _count(self, text: str) -> int:
         return count_tokens(text) if self._model is None else self._model.count(text)
@@ -664,6 +743,36 @@ def find_corpus(start: Path) -> Path | None:
     return None
 
 
+def named_embedder(settings: Settings, name: str | None = None) -> Embedder:
+    """Make an embedder by its name, as the setting ``embeddings.model`` has it.
+
+    Parameters
+    ----------
+    settings : say how it works; also which it is, where ``name`` is None.
+
+    Raises
+    ------
+    ProviderError
+        It is neither on this machine nor to be had.
+    SettingsError
+        The name is empty.
+    """
+    return _embedder(settings if name is None else naming_embedder(settings, name))
+
+
+def _names_embedder(settings: Settings) -> bool:
+    return "model" in settings.embeddings.model_fields_set
+
+
+def _facts_of(embedder: Embedder, size: int) -> dict[str, str]:
+    """Tell what shapes an index."""
+    return {
+        "embedder": embedder.name,
+        "revision": embedder.revision,
+        "chunk_size": str(size),
+    }
+
+
 def _embedder(settings: Settings) -> Embedder:
     """Make the embedder that the settings name."""
     chosen = settings.embeddings
@@ -729,7 +838,8 @@ def _sizes(index: Path) -> tuple[tuple[str, int], ...]:
     """Add up the bytes of each part of an index; what vanishes meanwhile counts nothing."""
     sizes: Counter[str] = Counter()
     for file in index.rglob("*"):
-        part = file.relative_to(index).parts[0].split(".")[0].rpartition("-")[0]
+        first, *below = file.relative_to(index).parts
+        part = first.rpartition("-")[0] if "-" in first and below else first if below else ""
         with contextlib.suppress(OSError):
             sizes[part or "catalog"] += file.stat().st_size if file.is_file() else 0
     return tuple(sorted(sizes.items()))

@@ -4,6 +4,7 @@ A place is written ``file:line · p. 4 · Chapter › Section``, so that a perso
 """
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from rag.types import (
     Examination,
     ForgetReport,
     Hit,
+    ReembedReport,
     Span,
     Status,
     SyncReport,
@@ -244,7 +246,7 @@ def _print_numbered(screen: Screen, n: int, line: str, *, columns: int, inside: 
         screen.line((label, _FAINT), bar, part)
 
 
-# ---- sync and status ----------------------------------------------------------------------
+# ---- sync, reembed and status -------------------------------------------------------------
 
 
 def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names: bool) -> None:
@@ -329,6 +331,26 @@ def _print_skipped(screen: Screen, report: SyncReport, *, most: int | None) -> N
         screen.line(f"    … and {number(more)} more; ", ("--verbose", "bold"), " lists all")
 
 
+def print_reembedding(screen: Screen, report: ReembedReport) -> None:
+    """Print what a reembedding did."""
+    before, after = report.before, report.after
+    if before == after:
+        screen.paragraph(f"nothing to do: the index is that of {after.embedder} already")
+        return
+    changes = [
+        ("embedder", before.embedder, after.embedder),
+        ("revision", before.revision, after.revision),
+        ("chunk size", number(before.chunk_size), number(after.chunk_size, "token")),
+    ]
+    for label, old, new in changes:
+        if old != new.removesuffix(" tokens"):
+            _print_row(screen, label, _FAINT, f"{old} → {new}")
+    chunks = f" · {number(report.chunks, 'chunk')}"
+    _print_row(screen, "documents", _FAINT, number(report.documents), chunks)
+    counts = f"{number(report.embedded, 'chunk')} embedded, {number(report.reused)} reused"
+    screen.line((f"{counts} · {report.seconds:.1f} s", _FAINT))
+
+
 def print_status(screen: Screen, status: Status) -> None:
     """Print a corpus at a glance."""
     parts = ", ".join(f"{part} {size(n)}" for part, n in status.size_bytes)
@@ -346,6 +368,8 @@ def print_status(screen: Screen, status: Status) -> None:
         rows.insert(-2, ("unused", number(status.unused_vectors, "vector"), kept))
     if status.writer is not None:
         rows.append(("writing", status.writer, ""))
+    if status.reembedding is not None:
+        rows.append(("unfinished", f"reembedding with {status.reembedding}", _what_next(status)))
     for label, value, more in rows:
         _print_row(screen, label, _FAINT, value, more)
     for finding in status.findings:
@@ -353,6 +377,13 @@ def print_status(screen: Screen, status: Status) -> None:
     if status.findings:
         advice = "the catalog answers in their place; rag sync repairs them"
         screen.paragraph(advice, indent=_LABEL, style=_FAINT)
+
+
+def _what_next(status: Status) -> str:
+    if status.writer is not None:
+        return " · at work"
+    command = f"rag reembed --embedder {shlex.quote(str(status.reembedding))}"
+    return f" · {command} goes on with it, with {status.embedder} drops it"
 
 
 def _print_row(screen: Screen, label: str, style: str, value: str, more: str = "") -> None:
@@ -422,6 +453,10 @@ def print_forgotten(screen: Screen, report: ForgetReport) -> None:
     _print_list(screen, "ignored", report.ignored, most=None)
     if report.vectors:
         _print_count(screen, "vectors", number(report.vectors), "removed")
+    if report.reembedding is not None:
+        screen.paragraph(
+            f"the unfinished reembedding with {report.reembedding} held the text and was dropped"
+        )
     where = f"searched {number(report.files, 'file')}, {size(report.size_bytes)}: "
     if report.found:
         screen.paragraph(f"{where}a 32-byte run of it is left in", style=f"bold {_WRONG}")

@@ -33,15 +33,16 @@ class DocumentSettings(_Section):
     max_bytes: int = Field(default=100_000_000, ge=1)
     """A larger file is refused: text, tree and chunks of one take some ten times its size."""
     chunk_size: int | None = Field(default=None, ge=16)
-    """Tokens of a chunk by the embedder's tokenizer; None: what the embedder reads, at most
-    ``chunking.DEFAULT_SIZE``."""
+    """Tokens of a chunk by the embedder's tokenizer; None: as the index was made, a new one
+    with what the embedder reads, at most ``chunking.DEFAULT_SIZE``."""
 
 
 class EmbeddingSettings(_Section):
     """The model that makes vectors."""
 
     model: str = Field(default="all-MiniLM-L6-v2", min_length=1)
-    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server."""
+    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server.
+    Where it is not set, an index opens with the model that it was made with."""
     device: str | None = Field(default=None, min_length=1)
     """None: a GPU where there is one."""
     batch_size: int = Field(default=32, ge=1, le=2048)
@@ -126,6 +127,21 @@ def load_settings(
                 merged[section] = values
             origins[section] = origin
     return settings_from(merged, origins=origins)
+
+
+def naming_embedder(settings: Settings, name: str | None) -> Settings:
+    """Name another embedding model; None: none, so that an index opens with its own.
+
+    Raises
+    ------
+    SettingsError
+        The name is empty.
+    """
+    values = settings.model_dump(exclude_unset=True)
+    embeddings = {**values.get("embeddings", {}), "model": name}
+    if name is None:
+        del embeddings["model"]
+    return settings_from({**values, "embeddings": embeddings})
 
 
 def settings_from(

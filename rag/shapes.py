@@ -15,6 +15,7 @@ from rag.types import (
     Examination,
     Hit,
     Passage,
+    ReembedReport,
     Span,
     Status,
     SyncReport,
@@ -151,6 +152,11 @@ def describe_examination(report: Examination) -> Json:
         "size_bytes": dict(report.size_bytes),
         "seconds": report.seconds,
     }
+
+
+def describe_reembedding(report: ReembedReport, *, path: Path) -> Json:
+    """Describe what a reembedding did."""
+    return {"path": str(path), **asdict(report)}
 
 
 def describe_status(status: Status) -> Json:

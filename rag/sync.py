@@ -52,7 +52,8 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """What a sync has to do, known before anything is read."""
 
-    to_read: list[tuple[File, FileFacts]] = field(default_factory=list)
+    to_read: list[tuple[File, FileFacts | None]] = field(default_factory=list)
+    """With None for a text that is no file."""
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
@@ -164,7 +165,7 @@ def _plan_file(
 
 def _find_moves(plan: Plan, vanished: dict[str, str]) -> None:
     """Pair new files with vanished ones of the same bytes."""
-    hashes = {file.id: facts.file_hash for file, facts in plan.to_read}
+    hashes = {file.id: facts.file_hash for file, facts in plan.to_read if facts is not None}
     for id_ in plan.added:
         old = vanished.pop(hashes[id_], None) if hashes[id_] else None
         if old is not None:
@@ -351,7 +352,7 @@ class Sync:
 
 
 def _size(batch: Sequence[Record]) -> int:
-    return sum(record.facts.size for record in batch if record.facts is not None)
+    return sum(len(r.document.text) if r.facts is None else r.facts.size for r in batch)
 
 
 def _hash(path: Path) -> str:

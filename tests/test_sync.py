@@ -56,7 +56,7 @@ def plan_of(
 
 def facts_of(*files: File) -> dict[str, FileFacts]:
     """Give what is known of files once they are indexed."""
-    return {file.id: facts for file, facts in plan_of(files).to_read}
+    return {file.id: facts for file, facts in plan_of(files).to_read if facts is not None}
 
 
 def lists(plan: Plan) -> dict[str, object]:
@@ -82,6 +82,7 @@ def test_a_file_that_is_not_known_is_added_and_read(tmp_path: Path) -> None:
     assert lists(plan) == {"added": ["a.txt"]}
     ((read, facts),) = plan.to_read
     assert read == file
+    assert facts is not None
     assert (facts.size, facts.mtime_ns, facts.reader) == (17, LONG_AGO, "1")
     assert facts.file_hash == "3419642f0825498f9fbd56ec5e9f1a51e80077cbe8bb42d643176d13fc2e95a3"
     assert facts.checked_ns > LONG_AGO
@@ -185,6 +186,7 @@ def test_a_file_that_vanishes_while_it_is_hashed_fails_and_removes_nothing(tmp_p
 def test_a_file_over_the_limit_is_read_without_being_hashed(tmp_path: Path) -> None:
     plan = plan_of([a_file(tmp_path, "a.txt", "x" * 1001)])
     ((_, facts),) = plan.to_read
+    assert facts is not None
     assert facts.file_hash == ""
 
 

@@ -78,6 +78,23 @@ CREATE TABLE pending (chunk_id TEXT PRIMARY KEY, change TEXT NOT NULL) WITHOUT R
 """
 _VANISHED = "CREATE TABLE IF NOT EXISTS vanished (id TEXT PRIMARY KEY) WITHOUT ROWID"
 _UNUSED = "v.number NOT IN (SELECT vector FROM chunks)"
+_TAKE_OVER = """
+DELETE FROM main.pending;
+DELETE FROM main.chunks;
+DELETE FROM main.vectors;
+INSERT INTO main.vectors (key, vector) SELECT key, vector FROM other.vectors
+    WHERE number IN (SELECT vector FROM other.chunks) ORDER BY number;
+INSERT INTO main.chunks (id, document, start, end, tokens, headings, first_page, last_page,
+    vector, embedded)
+    SELECT c.id, d.number, c.start, c.end, c.tokens, c.headings, c.first_page, c.last_page,
+        v.number, c.embedded
+    FROM other.chunks c
+    JOIN other.documents o ON o.number = c.document JOIN main.documents d ON d.id = o.id
+    JOIN other.vectors w ON w.number = c.vector JOIN main.vectors v ON v.key = w.key
+    ORDER BY c.number;
+UPDATE main.documents SET (n_chunks, n_tokens) =
+    (SELECT o.n_chunks, o.n_tokens FROM other.documents o WHERE o.id = documents.id);
+"""
 _CHUNKS = (
     "SELECT c.id, d.id, c.start, c.end, c.embedded, c.tokens, c.headings, c.first_page, "
     "c.last_page FROM chunks c JOIN documents d ON d.number = c.document"
@@ -262,6 +279,17 @@ class Catalog:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _beside(self, folder: Path) -> Iterator[None]:
+        """Reach the tables of another folder's catalog as those of ``other``."""
+        with translated(self.path):
+            self._rows("ATTACH DATABASE ? AS other", str((folder / FILE_NAME).absolute()))
+        try:
+            yield
+        finally:
+            with translated(self.path):
+                self._rows("DETACH DATABASE other")
 
     # ---- facts of the index -------------------------------------------------------------
 
@@ -525,6 +553,42 @@ class Catalog:
                 "state of it; end it, and try again"
             )
             raise CorpusError(message, path=str(self.path))
+
+    def borrow_vectors(self, folder: Path) -> None:
+        """Add all vectors of another folder's catalog; they were made by the same embedder."""
+        with self._beside(folder), self.transaction():
+            self._rows(
+                "INSERT INTO main.vectors (key, vector) SELECT key, vector FROM other.vectors "
+                "WHERE true ON CONFLICT (key) DO NOTHING"
+            )
+            self._take_dimension()
+
+    @contextmanager
+    def taking_over(self, folder: Path) -> Iterator[None]:
+        """Put the chunks and vectors of another folder's catalog in the place of these.
+
+        What the block changes belongs to the same transaction, which writes into this file
+        alone, so that it happens at once or not at all.
+
+        Raises
+        ------
+        CorpusError
+            The other one lacks a document, or the disk is full; nothing has changed.
+        """
+        with self._beside(folder), self.transaction():
+            for statement in _TAKE_OVER.split(";"):
+                self._rows(statement)
+            self._take_dimension()
+            held, taken = self._row(
+                "SELECT (SELECT count(*) FROM main.chunks), (SELECT count(*) FROM other.chunks)"
+            )
+            if held != taken:
+                raise damaged(folder / FILE_NAME, f"{taken - held} chunks have lost their vector")
+            yield
+
+    def _take_dimension(self) -> None:
+        self._rows("DELETE FROM main.meta WHERE key = 'dimension'")
+        self._rows("INSERT INTO main.meta SELECT * FROM other.meta WHERE key = 'dimension'")
 
     def pending(self, change: Change) -> list[str]:
         """List the chunks that changed so since Chroma's copy was last level."""

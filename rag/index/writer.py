@@ -11,6 +11,7 @@ folder: readers go on with the old one, or with the catalog, until the new one i
 """
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.errors import CorpusError, CorpusMismatch, RagError
-from rag.index import copies, locks
+from rag.index import child, copies, locks
 from rag.index.catalog import Catalog, Record
 from rag.index.copies import CopyFailed
 from rag.index.lexicon import Lexicon
@@ -53,21 +54,27 @@ class Writer:
         self._lexicon: Lexicon | None = None
         self._lingering: set[str] = set()  # Chunks that only the terms' folder still holds.
         self._dead = 0  # Chunks that only Chroma's graph still holds.
+        # Chroma writes memory that it has not set into its graph's file, and with it whatever
+        # this process had there before: what was forgotten, for one.
+        self._apart = False
         self._terms = self._checked("terms")
         self._chroma = self._checked("chroma")
 
     def _checked(self, name: copies.Name) -> Path | None:
         """Find the folder of a copy that may be added to; None: it has to be built."""
         copy = copies.recorded(self.catalog, name)
-        if copy is None:
-            return None
         different = ["unfinished"]
-        if copy.whole:
+        if copy is None:
+            if not copies.is_outdated(self.catalog, name):
+                return None
+            different = ["made by other rules"]
+        elif copy.whole:
             with locks.changing_chroma(self._folder):
                 different = copies.differences(self._folder, copy, alone=True)
         if different:
             _log.info("%s is built anew: %s", name, ", ".join(different))
             self.repaired.append(name)
+        if copy is None or different:
             return None
         if name == "chroma":
             self._dead = copy.dead
@@ -204,8 +211,12 @@ class Writer:
         return False
 
     def _fill(self, folder: Path) -> None:
-        with self._vectors(folder) as vectors:
-            vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
+        if self._apart:
+            with locks.changing_chroma(self._folder):
+                child.call(fill_chroma, self._folder, folder)
+        else:
+            with self._vectors(folder) as vectors:
+                vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
 
     @contextmanager
     def _vectors(self, folder: Path) -> "Iterator[ChromaVectors]":
@@ -213,6 +224,38 @@ class Writer:
 
         with locks.changing_chroma(self._folder), closing(ChromaVectors(folder)) as vectors:
             yield vectors
+
+    # ---- another index ------------------------------------------------------------------
+
+    def take_over(self, folder: Path, facts: Mapping[str, str]) -> None:
+        """Put the index of another folder in the place of this one, at once for every reader.
+
+        Parameters
+        ----------
+        folder : on the same disk; it is closed, finished, and of the same documents. It loses
+            its copies.
+        facts : what shapes it.
+
+        Raises
+        ------
+        CorpusError
+            The disk is full, or the other index is damaged; this one answers as before.
+        """
+        with _translated(self._folder):
+            with closing(Catalog(folder, write=False)) as other:
+                found = {name: copies.recorded(other, name) for name in copies.NAMES}
+            moved = {
+                name: copies.move(copy, name, source=folder, target=self._folder)
+                for name, copy in found.items()
+                if copy is not None
+            }
+            with self.catalog.taking_over(folder):
+                self.catalog.set(**facts)
+                for name, copy in moved.items():
+                    copies.note(self.catalog, name, copy)
+                self.catalog.raise_generation()
+        self._terms, self._chroma = (self._folder / moved[name].folder for name in copies.NAMES)
+        self._lexicon, self._lingering, self._dead = None, set(), moved["chroma"].dead
 
     # ---- the end ------------------------------------------------------------------------
 
@@ -245,6 +288,7 @@ class Writer:
         n_vectors = self.catalog.prune_vectors(0)
         for name in copies.NAMES:
             self.rebuild(name)
+        self._apart = True
         self.finish()
         with _translated(self._folder):
             self.catalog.vacuum()
@@ -269,6 +313,14 @@ class Writer:
             copies.sweep(self._folder, self.catalog)
 
 
+def fill_chroma(index: Path, folder: Path) -> None:
+    """Fill a folder with Chroma's copy, in a process that never held what is no more."""
+    from rag.index.chroma import ChromaVectors  # noqa: PLC0415 - as above
+
+    with closing(Catalog(index, write=False)) as catalog, closing(ChromaVectors(folder)) as vectors:
+        vectors.add(catalog.with_vectors(catalog.all_ids()))
+
+
 @contextmanager
 def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
     """Change an index as its only writer.
@@ -278,7 +330,7 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
     Parameters
     ----------
     folder : the index folder; it is made if it is not there.
-    facts : what shapes the index (embedder, chunk size, term rules …); written into a new
+    facts : what shapes the index (embedder, its revision, chunk size); written into a new
         index, compared with an old one.
 
     Raises
@@ -313,8 +365,12 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
         catalog.set(synced_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
+def check_facts(catalog: Catalog, facts: Mapping[str, str], *, was_open: bool = False) -> None:
     """Compare what shapes an index with how it is opened.
+
+    Parameters
+    ----------
+    was_open : it was opened with these facts before, so that it has changed since.
 
     Raises
     ------
@@ -325,11 +381,18 @@ def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
         found = catalog.get(key)
         if found is not None and found != expected:
             what = key.replace("_", " ")
-            message = (
-                f"the index in {catalog.path.parent} was made with {what} {found!r} and is opened "
-                f"with {expected!r}; open it as it was made, or move that folder away and sync "
-                "again"
-            )
+            if was_open:
+                message = (
+                    f"the index in {catalog.path.parent} was reembedded meanwhile, with {what} "
+                    f"{found!r} instead of {expected!r}; open it again"
+                )
+            else:
+                name = shlex.quote(facts.get("embedder", "NAME"))
+                message = (
+                    f"the index in {catalog.path.parent} was made with {what} {found!r} and is "
+                    f"opened with {expected!r}; name in the settings what it was made with, or "
+                    f"nothing, or make it anew: rag reembed --embedder {name} (corpus.reembed)"
+                )
             raise CorpusMismatch(
                 message, path=str(catalog.path.parent), expected=expected, found=found
             )
