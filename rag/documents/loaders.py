@@ -41,7 +41,7 @@ from rag.types import Document
 
 __all__ = ["MAX_BYTES", "READER_VERSION", "SUFFIXES", "is_supported", "load"]
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Raised when a reader makes another text, title or section of the same file; the index
 remembers it, and reads files again that an older one has read."""
 MAX_BYTES = 100_000_000

@@ -42,15 +42,16 @@ _START_S = 60.0
 """A start takes half a second; on a machine with much else to do it took five."""
 _OUT_OF_MEMORY = 77
 """The exit status of a child that has met its limit; Python itself ends with 0, 1, 2 or 120."""
-_WORN = 4
-"""A child that keeps this part of its memory after a file, 1 / 4, is replaced by a new one:
-what libraries leak is not the fault of the files that come later."""
+_MUCH = 4
+"""A child that has ever held a quarter of its memory reads no more: what it keeps is not the
+fault of the files that come later. And an error of the file that took so much may be for want of
+more, as libraries call that by other names; one that doubles a buffer fails at a third."""
 _MOST_ERRORS_BYTES = 1_000_000
 """What a child may write to files, of which it has one: the words of an interpreter that dies."""
 _LONGEST_WORDS = 200
 """Characters of the last line of an interpreter that dies; a message has one line."""
-_NO_MEMORY = ("MemoryError", "bad_alloc", "Out of memory", "out of memory")
-"""How libraries say so before they abort."""
+_NO_MEMORY = ("MemoryError", "bad_alloc")
+"""How Python and C++ say so as they end."""
 _SET_PDEATHSIG = 1
 """PR_SET_PDEATHSIG of Linux's ``prctl.h``."""
 
@@ -145,7 +146,7 @@ class Worker:
             child = self._child if self._asked is file and self._child else self._ask(file)
             while True:
                 try:
-                    outcome, is_worn = child.outcome(self._timeout_s)
+                    outcome, took_much = child.outcome(self._timeout_s)
                 except EOFError:
                     self._child = None
                     child.bury()
@@ -153,9 +154,9 @@ class Worker:
                         return self._crash(source, child)
                     child = self._ask(file)  # It may have died of what an earlier file broke.
                 else:
-                    if is_worn:
+                    if took_much:
                         self._stop()
-                    return outcome
+                    return self._doubted(outcome) if took_much else outcome
         except TimeoutError:
             self._stop()
             message = (
@@ -168,21 +169,33 @@ class Worker:
             message = f"{source!r} was not read, as no process to read it started: {reason}"
         return UnreadableDocument(message, source=source)
 
+    def _doubted(self, outcome: _Outcome) -> _Outcome:
+        """Say of an error of a file that took much memory that this may be its reason."""
+        if not isinstance(outcome, UnreadableDocument):
+            return outcome
+        message = (
+            f"{outcome}; or it takes more memory than {self._memory_bytes:,} bytes to read: raise "
+            "the setting documents.read_memory_bytes"
+        )
+        return UnreadableDocument(message, source=outcome.source)
+
     def _crash(self, source: str, child: "_Child") -> UnreadableDocument:
         """Say why a child has ended over its first file."""
-        status, last_words = child.status, child.last_words
-        if status == _OUT_OF_MEMORY or any(words in last_words for words in _NO_MEMORY):
+        if child.status == _OUT_OF_MEMORY or any(words in child.words for words in _NO_MEMORY):
             message = (
                 f"{source!r} takes more memory than {self._memory_bytes:,} bytes to read; split "
                 "it, leave it out by .ragignore, or raise the setting documents.read_memory_bytes"
             )
-        else:
-            how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            why = f"{how}, {last_words}" if last_words else how
-            message = (
-                f"{source!r} crashed its reader ({why}); save it anew in the program that it "
-                "comes from, or leave it out by .ragignore"
-            )
+            return UnreadableDocument(message, source=source)
+        status = child.status
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        lines = child.words.splitlines()
+        why = f"{how}, {lines[-1][:_LONGEST_WORDS]}" if lines else how
+        message = (
+            f"{source!r} crashed its reader ({why}); save it anew in the program that it comes "
+            "from, leave it out by .ragignore, or raise the setting documents.read_memory_bytes "
+            "if it is large"
+        )
         return UnreadableDocument(message, source=source)
 
 
@@ -192,7 +205,7 @@ class _Child:
     def __init__(self, *, memory_bytes: int) -> None:
         self.is_fresh = True
         self.status = 0
-        self.last_words = ""
+        self.words = ""
         self._is_ready = False
         self._asked_at = 0.0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
@@ -228,7 +241,7 @@ class _Child:
             self._connection.send((file.path, file.id, max_bytes))
 
     def outcome(self, timeout_s: float) -> tuple[_Outcome, bool]:
-        """Wait for what became of the file, and whether the process should read no more.
+        """Wait for what became of the file, and whether it took much memory.
 
         Raises
         ------
@@ -248,9 +261,9 @@ class _Child:
             self._asked_at = time.monotonic()
         if not self._connection.poll(max(0.0, self._asked_at + timeout_s - time.monotonic())):
             raise TimeoutError
-        outcome, is_worn = self._received()
+        received = self._received()
         self.is_fresh = False
-        return outcome, is_worn
+        return received
 
     def _received(self) -> tuple[_Outcome, bool]:
         try:
@@ -270,8 +283,7 @@ class _Child:
         self.status = self._process.wait()
         with self._errors as errors:
             errors.seek(0)
-            lines = errors.read().decode(errors="replace").strip().splitlines()
-        self.last_words = lines[-1][:_LONGEST_WORDS] if lines else ""
+            self.words = errors.read().decode(errors="replace").strip()
 
 
 def serve(socket: int, *, parent: int, memory_bytes: int) -> None:
@@ -284,7 +296,7 @@ def serve(socket: int, *, parent: int, memory_bytes: int) -> None:
                 path, id_, max_bytes = connection.recv()
             except (EOFError, ConnectionError):
                 return
-            connection.send((_read(path, id_, max_bytes), _held_bytes() > memory_bytes / _WORN))
+            connection.send((_read(path, id_, max_bytes), _peak_bytes() > memory_bytes / _MUCH))
 
 
 def _read(path: Path, id_: str, max_bytes: int) -> _Outcome:
@@ -313,10 +325,10 @@ def _confine(parent: int, memory_bytes: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
-def _held_bytes() -> int:
-    """Count the memory that the limit is about; 0 where no limit holds."""
+def _peak_bytes() -> int:
+    """Tell the most memory that this process has held at once; 0 where no limit holds."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[5]
+        status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
         return 0
-    return int(pages) * resource.getpagesize()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -83,7 +83,8 @@ def test_a_file_that_crashes_the_interpreter_fails_alone(
             worker.load(files[0])
         assert str(caught.value) == (
             f"'{tmp_path}/a.pdf' crashed its reader (SIGSEGV); save it anew in the program that "
-            "it comes from, or leave it out by .ragignore"
+            "it comes from, leave it out by .ragignore, or raise the setting "
+            "documents.read_memory_bytes if it is large"
         )
         assert worker.load(files[1]).title == "Dues"
 
