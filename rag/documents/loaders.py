@@ -83,7 +83,7 @@ _EMPTY = {
 
 
 def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES) -> Document:  # noqa: A002 - the field's name
-    """Read one file.
+    """Read one file, in this process; `sync` has them read by another, within limits.
 
     Parameters
     ----------

@@ -1,10 +1,12 @@
 """A file that takes too long, takes too much, or crashes its reader fails alone."""
 
 import os
+import random
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,9 +15,9 @@ import pytest
 from rag.documents import loaders
 from rag.documents.folder import File
 from rag.documents.worker import Worker
-from rag.errors import EmptyDocument, UnreadableDocument
+from rag.errors import DocumentError, EmptyDocument, UnreadableDocument
 from tests.documents.make_pdf import make_pdf
-from tests.documents.test_hostile import FILES
+from tests.documents.test_hostile import ARCHIVES, FILES, inside, members, part
 from tests.index.samples import start
 
 CRASH = "import ctypes; ctypes.string_at(0)"
@@ -224,3 +226,55 @@ def test_the_process_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not Path(f"/proc/{child}").exists()
+
+
+# ---- files damaged at random ------------------------------------------------------------
+
+SEED = 20_261_127
+
+
+def broken(rng: random.Random, data: bytes) -> bytes:
+    """Flip bits of a file, cut a piece out of it, or put a piece of another file into it."""
+    changed = bytearray(data)
+    place = rng.randrange(len(data))
+    match rng.choice(["flip", "cut", "end", "splice"]):
+        case "flip":
+            for _ in range(rng.randint(1, 30)):
+                changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case "cut":
+            del changed[place : place + rng.randint(1, 200)]
+        case "end":
+            del changed[place:]
+        case "splice":
+            other = rng.choice(list(FILES.values()))
+            start = rng.randrange(len(other))
+            changed[place : place + rng.randint(0, 50)] = other[start : start + 500]
+    return bytes(changed)
+
+
+def damaged_files(folder: Path, *, each: int) -> Iterator[File]:
+    """Damage files of every format; of archives every second one inside, checksums mended."""
+    rng = random.Random(SEED)
+    for name, data in FILES.items():
+        for number in range(each):
+            if name in ARCHIVES and number % 2:
+                member = rng.choice(members(name))
+                worse = inside(data, member, broken(rng, part(name, member)))
+            else:
+                worse = broken(rng, data)
+            yield write(folder, f"{number}{name}", worse)
+
+
+@pytest.mark.parametrize("each", [3, pytest.param(150, marks=pytest.mark.slow)])
+def test_no_damaged_file_is_more_than_an_error_of_ours(tmp_path: Path, each: int) -> None:
+    files = list(damaged_files(tmp_path, each=each))
+    refusals: list[str] = []
+    # So little memory and time that a reader which ran away would meet a limit.
+    with working(files, timeout_s=120, memory_bytes=500_000_000) as worker:
+        for file in files:
+            try:
+                assert worker.load(file).text.strip()
+            except DocumentError as error:
+                refusals.append(str(error))
+    assert len(files) / 10 < len(refusals) < len(files)
+    assert [told for told in refusals if re.search("crashed|within|memory", told)] == []
