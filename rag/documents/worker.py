@@ -34,10 +34,6 @@ from rag.documents.folder import File
 from rag.errors import DocumentError, MissingDependency, UnreadableDocument
 from rag.types import Document
 
-TIMEOUT_S = 300.0
-"""The default of the setting ``documents.read_timeout_s``."""
-MEMORY_BYTES = 4_000_000_000
-"""The default of the setting ``documents.read_memory_bytes``."""
 _START_S = 60.0
 """A start takes half a second; on a machine with much else to do it took five."""
 _OUT_OF_MEMORY = 77
