@@ -71,6 +71,8 @@ _LEFT_OUT = {
     "hidden_sheets": "hidden sheets are not read: {}",
     "formulas_without_value": "{} formulas were never calculated; open and save the file",
     "cells_with_cut_output": "long outputs were cut in cell {}",
+    "charts": "the text of charts is not read: {}",
+    "diagrams": "the text of diagrams is not read: {}",
     "attachments": "{} attachments are not read; save them as files",
 }
 """Metadata that tell of a part which the text lacks -> how that is said."""
