@@ -207,7 +207,8 @@ class _Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         self._connection, theirs = Pipe()
         code = (
-            f"import sys; sys.path[:] = {[*map(str, sys.path)]}; from rag.documents.worker import serve; "
+            f"import sys; sys.path[:] = {[*map(str, sys.path)]}; "
+            "from rag.documents.worker import serve; "
             f"serve({theirs.fileno()}, parent={os.getpid()}, memory_bytes={memory_bytes})"
         )
         try:

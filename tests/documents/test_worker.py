@@ -241,6 +241,8 @@ def test_the_process_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 # ---- files damaged at random ------------------------------------------------------------
 
 SEED = 20_261_127
+_UNGUARDED = re.compile("crashed its reader|not read within|takes more memory")
+"""What the worker says of a file that met no error of its reader."""
 
 
 def broken(rng: random.Random, data: bytes) -> bytes:
@@ -287,4 +289,4 @@ def test_no_damaged_file_is_more_than_an_error_of_ours(tmp_path: Path, each: int
             except DocumentError as error:
                 refusals.append(str(error))
     assert len(files) / 10 < len(refusals) < len(files)
-    assert [told for told in refusals if re.search("crashed|within|memory", told)] == []
+    assert [told for told in refusals if _UNGUARDED.search(told)] == []
