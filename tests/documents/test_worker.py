@@ -166,6 +166,17 @@ def test_a_file_is_not_blamed_for_what_an_earlier_one_broke(tmp_path: Path) -> N
         assert worker.load(files[2]).text == "The pilot boards."
 
 
+def test_where_no_process_starts_each_file_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [a_pdf(tmp_path, "a.pdf"), write(tmp_path, "b.txt", b"Tides.")]
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with working(files) as worker:
+        with pytest.raises(UnreadableDocument, match="no process to read it started: No such file"):
+            worker.load(files[0])
+        assert worker.load(files[1]).text == "Tides."
+
+
 def test_the_files_are_asked_for_in_their_order(tmp_path: Path) -> None:
     files = [a_pdf(tmp_path, "a.pdf"), a_pdf(tmp_path, "b.pdf")]
     with working(files) as worker, pytest.raises(ValueError, match=r"'b\.pdf' is not the next"):
