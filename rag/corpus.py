@@ -201,8 +201,8 @@ class Corpus:
             # Listed before, the folder would lack what another writer had indexed since.
             listing = folder.list_files(self.path, is_supported=loaders.is_supported)
             plan = self._plan(listing, writer.catalog)
-            sync = self._sync(plan, writer, progress)
-            sync.run()
+            with self._syncing(plan, writer, progress) as sync:
+                sync.run()
         return replace(
             plan.report(seconds=time.perf_counter() - started),
             embedded=sync.embedded,
@@ -256,8 +256,8 @@ class Corpus:
                 message = f"{id!r} was a file of the corpus; sync first, or choose another id"
                 raise ValueError(message)
             plan = Plan()
-            sync = self._sync(plan, writer, None)
-            sync.write([sync.record(document, None)])
+            with self._syncing(plan, writer, None) as sync:
+                sync.write([sync.record(document, None)])
             if plan.failed:
                 raise plan.failed[0].error
 
@@ -646,18 +646,26 @@ class Corpus:
     def _split(self, document: Document) -> list[Chunk]:
         return chunking.chunk(document, size=self._size, count=self.embedder.count)
 
-    def _load(self, file: folder.File) -> Document:
-        return loaders.load(file.path, id=file.id, max_bytes=self.settings.documents.max_bytes)
+    @contextlib.contextmanager
+    def _syncing(self, plan: Plan, writer: Writer, progress: OnProgress | None) -> Iterator[Sync]:
+        """Prepare a run; the process that reads its files ends with the block."""
+        from rag.documents.worker import Worker  # noqa: PLC0415 - .03 s, for who writes alone.
 
-    def _sync(self, plan: Plan, writer: Writer, progress: OnProgress | None) -> Sync:
-        return Sync(
-            plan,
-            writer,
-            load=self._load,
-            split=self._split,
-            embedder=self.embedder,
-            progress=progress,
-        )
+        chosen = self.settings.documents
+        with Worker(
+            [file for file, _ in plan.to_read],
+            max_bytes=chosen.max_bytes,
+            timeout_s=chosen.read_timeout_s,
+            memory_bytes=chosen.read_memory_bytes,
+        ) as worker:
+            yield Sync(
+                plan,
+                writer,
+                load=worker.load,
+                split=self._split,
+                embedder=self.embedder,
+                progress=progress,
+            )
 
     def _plan(self, listing: folder.Listing, catalog: Catalog | None) -> Plan:
         known = {} if catalog is None else catalog.files()

@@ -32,6 +32,13 @@ class DocumentSettings(_Section):
 
     max_bytes: int = Field(default=100_000_000, ge=1)
     """A larger file is refused: text, tree and chunks of one take some ten times its size."""
+    read_timeout_s: float = Field(default=300.0, gt=0)
+    """A file that takes longer to read in a sync fails, alone. A Word file of three million
+    paragraphs, the slowest that ``max_bytes`` and the bounds of archives let through, takes 150."""
+    read_memory_bytes: int = Field(default=4_000_000_000, ge=256_000_000)
+    """A file that takes more memory to read in a sync fails, alone; only Linux enforces it. A
+    book in EPUB that unpacks to 240 MB takes 2.5 GB, 100 MB of text .3 to .9 GB, the interpreter
+    with its libraries 60 MB."""
     chunk_size: int | None = Field(default=None, ge=16)
     """Tokens of a chunk by the embedder's tokenizer; None: as the index was made, a new one
     with what the embedder reads, at most ``chunking.DEFAULT_SIZE``."""

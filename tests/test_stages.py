@@ -136,6 +136,11 @@ def test_importing_the_package_loads_numpy_and_pydantic_at_most() -> None:
     assert not loaded_by("rag", "rag.types", "rag.errors", "rag.settings") & late
 
 
+def test_the_process_that_reads_files_loads_no_model_and_no_index() -> None:
+    others = {*SLOW, "chromadb", "tantivy", "tokenizers", "tiktoken", "typer", "rich", "pydantic"}
+    assert not loaded_by("rag.documents.worker") & others
+
+
 def test_importing_embedders_and_models_loads_no_library_of_models() -> None:
     loaded = loaded_by(
         "rag.embeddings.sentence_transformer",

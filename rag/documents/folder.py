@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.documents.formats import advice_for
 from rag.errors import CorpusError, DocumentError, UnreadableDocument
 from rag.types import Failure, Skipped
 
@@ -119,8 +120,9 @@ def _take(
     elif not entry.is_file(follow_symlinks=False):
         listing.skipped.append(Skipped(id=name, reason="not a regular file"))
     elif not is_supported(path):
-        kind = path.suffix or "no suffix"
-        listing.skipped.append(Skipped(id=name, reason=f"no reader for this kind ({kind})"))
+        reason = f"no reader for this kind ({path.suffix or 'no suffix'})"
+        advice = advice_for(path)
+        listing.skipped.append(Skipped(id=name, reason=f"{reason}; {advice}" if advice else reason))
     else:
         try:
             facts = entry.stat(follow_symlinks=False)
