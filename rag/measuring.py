@@ -22,7 +22,7 @@ from rag.evaluation import (
     reciprocal_rank,
 )
 from rag.questions import Question
-from rag.types import Answer, By, Chunk, Hit, Passage
+from rag.types import Answer, By, Chunk, Embedder, Hit, Matrix, Passage
 
 K = 10
 """Hits that are judged: as many as `rag search` shows."""
@@ -80,6 +80,40 @@ class Measured:
             raise ValueError(message)
 
 
+class QueryMemory:
+    """An embedder that embeds no query twice: one question is searched for several times."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name, self.revision = embedder.name, embedder.revision
+        self.embed_query = cache(embedder.embed_query)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self._embedder.dimension
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens it reads."""
+        return self._embedder.max_tokens
+
+    def count(self, text: str) -> int:
+        """Count a text's tokens."""
+        return self._embedder.count(text)
+
+    def embed_documents(self, texts: Sequence[str]) -> Matrix:
+        """Embed texts to be found: (n, d)."""
+        return self._embedder.embed_documents(texts)
+
+
+def remember_queries(corpus: Corpus) -> None:
+    """Let a corpus, and what is rebuilt of it, embed each query once as long as it lives."""
+    if not isinstance(corpus.embedder, QueryMemory):
+        corpus.close()  # What is open goes on with the embedder that it was opened with.
+        corpus.embedder = QueryMemory(corpus.embedder)
+
+
 def measure(
     corpus: Corpus,
     questions: Sequence[Question],
@@ -125,6 +159,7 @@ def measure(
         A model failed.
     """
     how = how or Measured()
+    remember_queries(corpus)
     chunks_of = cache(corpus.chunks)
     rows = []
     for done, question in enumerate(questions, start=1):
