@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from rag.corpus import Corpus
 from rag.evaluation import (
@@ -22,6 +23,7 @@ from rag.evaluation import (
     reciprocal_rank,
 )
 from rag.questions import Question
+from rag.settings import Settings
 from rag.types import Answer, By, Chunk, Embedder, Hit, Matrix, Passage
 
 K = 10
@@ -112,6 +114,32 @@ def remember_queries(corpus: Corpus) -> None:
     if not isinstance(corpus.embedder, QueryMemory):
         corpus.close()  # What is open goes on with the embedder that it was opened with.
         corpus.embedder = QueryMemory(corpus.embedder)
+
+
+def reopen(corpus: Corpus, settings: Settings, *, scratch: Path) -> Corpus:
+    """Open a corpus under other settings, without a change to its index.
+
+    Parameters
+    ----------
+    scratch : an empty folder. Where the settings shape the index, it is made there; otherwise
+        the corpus's own is read.
+
+    Returns
+    -------
+    Corpus
+        To be closed before the folder is deleted.
+    """
+    remember_queries(corpus)
+    before = corpus.settings
+    if (settings.documents, settings.embeddings) != (before.documents, before.embeddings):
+        return corpus.rebuild(scratch, settings=settings)
+    return Corpus.open(
+        corpus.path,
+        settings=settings,
+        embedder=corpus.embedder,
+        reranker=corpus.reranker,
+        model=corpus.model or corpus.answerer,
+    )
 
 
 def measure(

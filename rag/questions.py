@@ -1,6 +1,6 @@
-"""Questions with the places that answer them: a file of lines <-> ``Question`` list.
+"""Files of lines: questions with the places that answer them, and what each of them gave.
 
-Each line is one JSON object::
+Each line of questions is one JSON object::
 
     {"id": "pilot-1", "question": "When must the pilot be on board?",
      "answers": ["two hours before high water"], "type": "condition",
@@ -15,12 +15,17 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
+from rag.evaluation import Row
 from rag.types import Document
 
 FILE_NAME = "questions.jsonl"
 """Where a corpus keeps its own."""
+TYPE = "question"
+"""Of a question that has none."""
+Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +47,7 @@ class Question:
     answers: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     """Empty where the documents do not answer the question."""
-    type: str = "question"
+    type: str = TYPE
 
 
 def read_questions(
@@ -62,31 +67,18 @@ def read_questions(
         The file cannot be read or has no question, or a line is wrong: it names the first
         such line and counts the others.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"the questions {str(path)!r} cannot be read: {error}"
-        raise ValueError(message) from error
-    questions: list[Question] = []
-    wrong: list[str] = []
     ids: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            question = _parse(line)
-            _check_spans(question, document_of)
-            if question.id in ids:
-                message = f"the id {question.id!r} stands twice; give each question its own"
-                raise ValueError(message)  # noqa: TRY301 - told with its line, as the others.
-        except ValueError as error:
-            wrong.append(f"{path}:{number}: {error}")
-        else:
-            ids.add(question.id)
-            questions.append(question)
-    if wrong:
-        more = f"\n{len(wrong) - 1} more lines are wrong too" if len(wrong) > 1 else ""
-        raise ValueError(wrong[0] + more)
+
+    def parse(fields: Json) -> Question:
+        question = _question(fields)
+        _check_spans(question, document_of)
+        if question.id in ids:
+            message = f"the id {question.id!r} stands twice; give each question its own"
+            raise ValueError(message)
+        ids.add(question.id)
+        return question
+
+    questions = _read(path, parse)
     if not questions:
         message = f"{path} has no question; each line is one, as a JSON object"
         raise ValueError(message)
@@ -101,9 +93,68 @@ def write_questions(path: Path, questions: Iterable[Question]) -> None:
     ValueError
         There is such a file already, or it cannot be written.
     """
-    lines = [json.dumps(asdict(question), ensure_ascii=False) + "\n" for question in questions]
+    _write(path, map(asdict, questions), mode="x")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `write_rows` wrote: per line an id, a type, and figures beside them.
+
+    Raises
+    ------
+    ValueError
+        As `read_questions`; a figure that is no number is let pass.
+    """
+
+    def parse(fields: Json) -> Row:
+        numbers = {
+            name: float(value)
+            for name, value in fields.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        return Row(
+            id=_field(fields, "id", str), type=str(fields.get("type", TYPE)), figures=numbers
+        )
+
+    return _read(path, parse)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write a line a question, ``{"id": …, "type": …, "recall@10": …}``, over an older file.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be written.
+    """
+    _write(path, ({"id": row.id, "type": row.type, **row.figures} for row in rows), mode="w")
+
+
+def _read(path: Path, parse: Callable[[Json], T]) -> list[T]:
+    """Read every line, or tell the first that is wrong and count the others."""
     try:
-        with path.open("x", encoding="utf-8") as file:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{str(path)!r} cannot be read: {error}"
+        raise ValueError(message) from error
+    found: list[T] = []
+    wrong: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(parse(_object(line)))
+        except ValueError as error:
+            wrong.append(f"{path}:{number}: {error}")
+    if wrong:
+        more = f"\n{len(wrong) - 1} more lines are wrong too" if len(wrong) > 1 else ""
+        raise ValueError(wrong[0] + more)
+    return found
+
+
+def _write(path: Path, objects: Iterable[Json], *, mode: Literal["x", "w"]) -> None:
+    lines = [json.dumps(each, ensure_ascii=False) + "\n" for each in objects]
+    try:
+        with path.open(mode, encoding="utf-8") as file:
             file.writelines(lines)
     except FileExistsError:
         message = f"{str(path)!r} is there already; name another file, or move it away"
@@ -113,22 +164,26 @@ def write_questions(path: Path, questions: Iterable[Question]) -> None:
         raise ValueError(message) from error
 
 
-def _parse(line: str) -> Question:
+def _object(line: str) -> Json:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         message = f"this is no JSON ({error.msg}, column {error.colno})"
         raise ValueError(message) from None
     if not isinstance(fields, dict):
-        message = f"a question is an object {{…}}, not {type(fields).__name__}"
+        message = f"a line is an object {{…}}, not {type(fields).__name__}"
         raise ValueError(message)  # noqa: TRY004 - a wrong file, not a wrong argument.
+    return fields
+
+
+def _question(fields: Json) -> Question:
     evidence = _field(fields, "evidence", list)
     question = Question(
         id=_field(fields, "id", str),
         question=_field(fields, "question", str),
         answers=tuple(_texts(fields.get("answers") or [])),
         evidence=tuple(_evidence(span) for span in evidence),
-        type=_field(fields, "type", str) if "type" in fields else "question",
+        type=_field(fields, "type", str) if "type" in fields else TYPE,
     )
     if not question.question.strip():
         raise ValueError("the question is empty")
@@ -154,7 +209,7 @@ def _texts(values: Any) -> list[str]:
     return values
 
 
-def _field(fields: dict[str, Any], name: str, kind: type) -> Any:
+def _field(fields: Json, name: str, kind: type) -> Any:
     if name not in fields:
         message = f"the field {name!r} is missing"
         raise ValueError(message)

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from rag.questions import Evidence, Question, read_questions, write_questions
+from rag.evaluation import Row
+from rag.questions import (
+    Evidence,
+    Question,
+    read_questions,
+    read_rows,
+    write_questions,
+    write_rows,
+)
 from rag.types import Document
 
 TEXT = "The pilot must be on board two hours before high water. 引航员先登船。"
@@ -72,7 +80,7 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
 
 WRONG = [
     ("{'id': 1}", "this is no JSON"),
-    ("[1]", "a question is an object {…}, not list"),
+    ("[1]", "a line is an object {…}, not list"),
     ({**LINE, "id": 7}, "the field 'id' is 7; it must be a text"),
     ({"id": "q2", "evidence": []}, "the field 'question' is missing"),
     ({"id": "q2", "question": "Why?"}, "the field 'evidence' is missing"),
@@ -127,3 +135,26 @@ def test_a_file_without_questions_or_without_text_is_refused(tmp_path: Path) -> 
     (tmp_path / "latin.jsonl").write_bytes(b"\xe9")
     with pytest.raises(ValueError, match="cannot be read"):
         read_questions(tmp_path / "latin.jsonl")
+
+
+def test_rows_are_read_as_they_were_written_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [Row(id="水", type="fact", figures={"recall@10": 0.5, "hit@10": 1.0})]
+    write_rows(path, [])
+    write_rows(path, rows)
+    assert json.loads(path.read_text("utf-8")) == {
+        "id": "水",
+        "type": "fact",
+        "recall@10": 0.5,
+        "hit@10": 1.0,
+    }
+    assert read_rows(path) == rows
+
+
+def test_rows_of_another_program_need_no_type_and_what_is_no_number_is_let_pass(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, {"id": "1", "f1": 1, "text": "a", "right": True, "none": None})
+    assert read_rows(path) == [Row(id="1", type="question", figures={"f1": 1.0})]
+    with pytest.raises(ValueError, match=r"questions\.jsonl:2: the field 'id' is missing"):
+        read_rows(written(tmp_path, {"id": "1"}, {"f1": 1}))

@@ -26,8 +26,11 @@ JUDGES = {"measuring", "tuning"}
 COMMAND_LINE = {
     "__main__",
     "arguments",
+    "charts",
     "cli",
     "commands",
+    "figures",
+    "judging",
     "places",
     "printing",
     "shapes",
