@@ -105,7 +105,8 @@ def save_png(path: Path, title: str, panels: Panels, *, runs: Sequence[str]) -> 
     require("matplotlib", extra="notebooks")
     figure_of = require("matplotlib.figure", extra="notebooks")
     heights = [len(lines) for lines in panels.values()]
-    figure: Any = figure_of.Figure(figsize=(9, 1 + sum(0.4 * n + 0.6 for n in heights)))
+    height = 1 + sum(0.4 * n + 0.7 for n in heights)
+    figure: Any = figure_of.Figure(figsize=(9, height))
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (heading, lines) in zip(axes, panels.items(), strict=True):
         for place, estimates in enumerate(lines.values()):
@@ -118,8 +119,8 @@ def save_png(path: Path, title: str, panels: Panels, *, runs: Sequence[str]) -> 
         axis.set(xlim=(-0.02, 1.02), yticks=range(len(lines)), yticklabels=list(lines))
         axis.set_ylim(len(lines) - 0.5, -0.5)
         axis.grid(axis="x", alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(title, x=0.02, horizontalalignment="left")
     if len(runs) > 1:
         figure.legend(loc="upper right")
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / height))
     figure.savefig(path, dpi=150)

@@ -274,7 +274,12 @@ class Corpus:
             writer.write([], removed=list(dict.fromkeys(ids)))
 
     def rebuild(
-        self, path: str | Path, *, settings: Settings, progress: OnProgress | None = None
+        self,
+        path: str | Path,
+        *,
+        settings: Settings,
+        known: Sequence["Corpus"] = (),
+        progress: OnProgress | None = None,
     ) -> "Corpus":
         """Index the same documents in another folder under other settings, to try them.
 
@@ -285,6 +290,7 @@ class Corpus:
         ----------
         path : an existing folder; its index is made, or made equal.
         settings : with another embedding model, every chunk is embedded anew.
+        known : others of the same documents, whose vectors are taken over too.
         progress : as in `sync`.
 
         Returns
@@ -313,8 +319,9 @@ class Corpus:
         with self._opened.snapshot(), writing(other._index, facts=other._facts) as writer:
             sync = other._sync(plan, writer, progress)
             for batch in self._batches(other._split):
-                if same_model:
-                    self._lend_vectors(batch, writer.catalog)
+                for source in (self, *known):
+                    if source.settings.embeddings == settings.embeddings:
+                        Corpus._lend_vectors(source, batch, writer.catalog)
                 sync.write(batch)
         if plan.failed:
             raise plan.failed[0].error
@@ -611,9 +618,10 @@ class Corpus:
     def _lend_vectors(self, batch: Sequence[Record], catalog: Catalog) -> None:
         """Give another index the vectors of the chunks that both have."""
         ids = [chunk.id for record in batch for chunk in record.chunks]
-        held = self._opened.catalog.chunks(ids)
-        keys = [vector_key(chunk) for chunk in held.values()]
-        catalog.add_vectors(keys, self._opened.catalog.vectors(list(held)))
+        with self._opened.snapshot():
+            held = self._opened.catalog.chunks(ids)
+            keys = [vector_key(chunk) for chunk in held.values()]
+            catalog.add_vectors(keys, self._opened.catalog.vectors(list(held)))
 
     def _is_file(self, id_: str) -> bool:
         try:

@@ -12,7 +12,7 @@ from rag.tuning import Changes, Tuning
 _BAR = 21
 """Columns of the scale from 0 to 1: a step is .05."""
 _FAINT, _GOOD, _WRONG, _BOLD = "dim", "green", "red", "bold"
-_IN_SHORT = ("recall@", "ndcg@", "all_evidence@", "answered", "answer_contained", "refused")
+_IN_SHORT = ("recall@", "all_evidence@", "answer_contained", "refused")
 """What a table by type shows; ``--json`` has everything."""
 
 
@@ -50,7 +50,7 @@ def print_by_type(screen: Screen, rows: Sequence[Row]) -> None:
     parted = {name: summarize(listed) for name, listed in by_type(rows).items()}
     figures = [f for f in summarize(rows) if f.startswith(_IN_SHORT)]
     width = max([4, *map(cell_len, parted)])
-    columns = [max(12, len(figure)) for figure in figures]
+    columns = [max(11, len(figure)) for figure in figures]
     heads = "  ".join(f"{figure:>{size}}" for figure, size in zip(figures, columns, strict=True))
     screen.line()
     screen.line((f"{'type':<{width}}     n  {heads}", _FAINT))

@@ -116,13 +116,16 @@ def remember_queries(corpus: Corpus) -> None:
         corpus.embedder = QueryMemory(corpus.embedder)
 
 
-def reopen(corpus: Corpus, settings: Settings, *, scratch: Path) -> Corpus:
+def reopen(
+    corpus: Corpus, settings: Settings, *, scratch: Path, known: Sequence[Corpus] = ()
+) -> Corpus:
     """Open a corpus under other settings, without a change to its index.
 
     Parameters
     ----------
     scratch : an empty folder. Where the settings shape the index, it is made there; otherwise
         the corpus's own is read.
+    known : as in `Corpus.rebuild`.
 
     Returns
     -------
@@ -132,7 +135,7 @@ def reopen(corpus: Corpus, settings: Settings, *, scratch: Path) -> Corpus:
     remember_queries(corpus)
     before = corpus.settings
     if (settings.documents, settings.embeddings) != (before.documents, before.embeddings):
-        return corpus.rebuild(scratch, settings=settings)
+        return corpus.rebuild(scratch, settings=settings, known=known)
     return Corpus.open(
         corpus.path,
         settings=settings,

@@ -19,8 +19,8 @@ needs two places, or has no answer.
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -111,18 +111,25 @@ def make_questions(documents: Sequence[Document], n: int, *, seed: int = 0) -> l
         "rare terms": _rare(places, generator),
         "thinned": _thinned(places, generator),
     }
-    used: set[Evidence] = set()
+    used: dict[str, list[Evidence]] = defaultdict(list)
     found: list[Question] = []
     while makers and len(found) < n:
         for name, maker in list(makers.items()):
-            fresh = (made for made in maker if made.evidence[0] not in used)
-            question = next(fresh, None)
+            question = next((made for made in maker if _is_fresh(made, used)), None)
             if question is None:
                 del makers[name]
             elif len(found) < n:
-                used.update(question.evidence)
+                (place,) = question.evidence
+                used[place.document_id].append(place)
                 found.append(question)
     return numbered(found)
+
+
+def _is_fresh(question: Question, used: Mapping[str, Sequence[Evidence]]) -> bool:
+    """Whether a question's place has nothing in common with those that are used."""
+    (place,) = question.evidence
+    others = used.get(place.document_id, ())
+    return all(place.end <= other.start or other.end <= place.start for other in others)
 
 
 def ask_model(documents: Sequence[Document], n: int, *, model: ChatModel, seed: int = 0) -> Made:

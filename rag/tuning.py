@@ -217,7 +217,7 @@ class _Trials:
                 return reopen(index, settings, scratch=self._folder)
         scratch = self._folder / str(len(self._indexes))
         scratch.mkdir()
-        made = reopen(self._corpus, settings, scratch=scratch)
+        made = reopen(self._corpus, settings, scratch=scratch, known=self._indexes[1:])
         self._indexes.append(self._stack.enter_context(made))
         return reopen(made, settings, scratch=scratch)
 
