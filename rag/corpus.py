@@ -25,12 +25,12 @@ from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
 from rag.index import locks, succession
-from rag.index.catalog import FORMAT, Catalog, check_where
+from rag.index.catalog import FORMAT, Catalog, Record, check_where, vector_key
 from rag.index.store import Store
 from rag.index.writer import Writer, check_facts, writing
 from rag.retrieval import retriever
 from rag.settings import Settings, load_settings, naming_embedder
-from rag.sync import OnProgress, Plan, Sync, make_plan
+from rag.sync import BATCH_CHUNKS, OnProgress, Plan, Sync, make_plan
 from rag.synthesis.answerers import ChatAnswerer, ExtractiveAnswerer
 from rag.synthesis.citations import resolve
 from rag.synthesis.context import pack
@@ -360,6 +360,63 @@ class Corpus:
             self.__dict__.pop(stale, None)
         return report
 
+    def rebuild(
+        self,
+        path: str | Path,
+        *,
+        settings: Settings,
+        known: Sequence["Corpus"] = (),
+        progress: OnProgress | None = None,
+    ) -> "Corpus":
+        """Index the same documents in another folder under other settings, to try them.
+
+        Nothing is read from files, and this corpus is only read: texts come from its index,
+        and so do the vectors of chunks that stay as they are.
+
+        Parameters
+        ----------
+        path : an existing folder; its index is made, or made equal.
+        settings : with another embedding model, every chunk is embedded anew.
+        known : others of the same documents, whose vectors are taken over too.
+        progress : as in `sync`.
+
+        Returns
+        -------
+        Corpus
+            Opened; close it before the folder is deleted.
+
+        Raises
+        ------
+        CorpusNotFound
+            This corpus was never synced, or there is no folder ``path``.
+        ProviderError
+            A text could not be embedded.
+        CorpusError
+            The index cannot be written.
+        """
+        same_model = settings.embeddings == self.settings.embeddings
+        other: Corpus = Corpus.open(
+            path,
+            settings=settings,
+            embedder=self.embedder if same_model else None,
+            reranker=self.reranker,
+            model=self.model or self.answerer,
+        )
+        plan = Plan()
+        with (
+            self._opened.snapshot(),
+            writing(other._index, facts=other._facts) as writer,
+            other._syncing(plan, writer, progress) as sync,
+        ):
+            for batch in self._batches(other._split):
+                for source in (self, *known):
+                    if source.settings.embeddings == settings.embeddings:
+                        Corpus._lend_vectors(source, batch, writer.catalog)
+                sync.write(batch)
+        if plan.failed:
+            raise plan.failed[0].error
+        return other
+
     # ---- reading ------------------------------------------------------------------------
 
     def documents(self) -> list[DocumentSummary]:
@@ -385,6 +442,20 @@ class Corpus:
             if document is None:
                 raise self._unknown(id, store.catalog)
             return document
+
+    def chunks(self, id: str) -> list[Chunk]:  # noqa: A002 - as in `put`.
+        """List what one document was split into, in the order of its text.
+
+        Raises
+        ------
+        ValueError
+            There is none of this id; the nearest is named.
+        """
+        store = self._opened
+        with store.snapshot():
+            ids = store.catalog.chunk_ids(self.document(id).id)
+            found = store.catalog.chunks(ids)
+            return [found[chunk_id] for chunk_id in ids]
 
     def search(
         self, query: str, *, k: int = 10, where: Where | None = None, by: By = "fused"
@@ -566,6 +637,11 @@ class Corpus:
         )
         return replace(found, size_bytes=_sizes(self._index))
 
+    @property
+    def model(self) -> ChatModel | None:
+        """The chat model that answers; None where there is none, or an answerer was given."""
+        return self._model
+
     # ---- inside -------------------------------------------------------------------------
 
     @cached_property
@@ -686,6 +762,28 @@ class Corpus:
             return self._plan(listing, None)
         with contextlib.closing(catalog):
             return self._plan(listing, catalog)
+
+    def _batches(self, split: Callable[[Document], list[Chunk]]) -> Iterator[list[Record]]:
+        """Split every document anew, some hundred chunks at a time."""
+        batch: list[Record] = []
+        for summary in self.documents():
+            document = self.document(summary.id)
+            chunks = split(document)
+            keys = [vector_key(chunk) for chunk in chunks]
+            batch.append(Record(document=document, chunks=chunks, keys=keys, facts=None))
+            if sum(len(record.chunks) for record in batch) >= BATCH_CHUNKS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _lend_vectors(self, batch: Sequence[Record], catalog: Catalog) -> None:
+        """Give another index the vectors of the chunks that both have."""
+        ids = [chunk.id for record in batch for chunk in record.chunks]
+        with self._opened.snapshot():
+            held = self._opened.catalog.chunks(ids)
+            keys = [vector_key(chunk) for chunk in held.values()]
+            catalog.add_vectors(keys, self._opened.catalog.vectors(list(held)))
 
     def _is_file(self, id_: str) -> bool:
         try:

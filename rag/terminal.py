@@ -91,7 +91,7 @@ class Screen:
         if not sys.stderr.isatty():
             yield lambda _: None
             return
-        with self._err.status(what, spinner="dots") as status:
+        with self._err.status(visible(what), spinner="dots") as status:
             yield lambda now: status.update(visible(now))
 
     @contextmanager

@@ -30,7 +30,7 @@ from rag.cli import run
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
-COMMANDS = ("sync", "search", "ask", "show", "status", "forget")
+COMMANDS = ("sync", "search", "ask", "show", "status", "forget", "eval", "tune")
 HARBOUR = """# Harbour
 
 ## Pilots
@@ -214,7 +214,7 @@ def check(found: Any, shape: Any) -> None:
             check(each, shape[0])
     elif isinstance(shape, dict) and list(shape) in (["part"], ["key"]):
         assert isinstance(found, dict)
-    elif isinstance(shape, dict):
+    elif isinstance(shape, dict) and found is not None:
         assert list(found) == list(shape)
         for key, value in found.items():
             check(value, shape[key])

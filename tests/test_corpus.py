@@ -821,3 +821,71 @@ def test_a_damaged_catalog_says_what_to_do(folder: Path) -> None:
     catalog.write_bytes(catalog.read_bytes()[:5000])
     with pytest.raises(CorpusError, match="sync again"):
         a_corpus(folder).search("pilot")
+
+
+# ---- the same documents, indexed otherwise ------------------------------------------------------
+
+
+def test_the_chunks_of_a_document_come_in_its_order_and_an_unknown_id_names_the_nearest(
+    corpus: Corpus,
+) -> None:
+    text = corpus.document("harbour.md").text
+    chunks = corpus.chunks("harbour.md")
+    assert [text[chunk.start : chunk.end] for chunk in chunks] == [chunk.text for chunk in chunks]
+    assert [chunk.start for chunk in chunks] == sorted(chunk.start for chunk in chunks)
+    assert {chunk.document_id for chunk in chunks} == {"harbour.md"}
+    assert len(chunks) >= 2
+    with pytest.raises(ValueError, match=r"the nearest is 'harbour\.md'"):
+        corpus.chunks("harbor.md")
+
+
+def test_a_corpus_is_rebuilt_elsewhere_and_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with a_corpus(folder) as corpus:
+        corpus.sync()
+        corpus.put("note", "The tug is ordered by radio.")
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        small = settings_from({"documents": {"chunk_size": 16}})
+        with corpus.rebuild(elsewhere, settings=small) as other:
+            assert [d.id for d in other.documents()] == [d.id for d in corpus.documents()]
+            assert other.document("harbour.md") == corpus.document("harbour.md")
+            assert other.status().chunks > corpus.status().chunks
+            assert max(chunk.tokens for chunk in other.chunks("harbour.md")) <= 16
+            assert found(other, "ordered by radio")[0] == "note"
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_rebuilt_under_the_same_settings_nothing_is_embedded_and_all_is_found_alike(
+    folder: Path, tmp_path: Path
+) -> None:
+    embedder = CountingEmbedder()
+    with a_corpus(folder, embedder=embedder) as corpus:
+        corpus.sync()
+        embedder.texts.clear()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        with corpus.rebuild(elsewhere, settings=corpus.settings) as other:
+            for query in ("pilot on board", "茶叶集市"):
+                assert other.search(query) == corpus.search(query)
+    assert embedder.texts == []
+
+
+def test_a_corpus_that_was_never_synced_cannot_be_rebuilt(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with a_corpus(folder) as corpus, pytest.raises(CorpusNotFound, match="sync first"):
+        corpus.rebuild(elsewhere, settings=corpus.settings)
+
+
+def test_a_text_that_cannot_be_embedded_fails_the_rebuilding(folder: Path, tmp_path: Path) -> None:
+    embedder = FailingEmbedder("\0", status=None)
+    with a_corpus(folder, embedder=embedder) as corpus:
+        corpus.sync()
+        embedder.word = "pilot"
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        small = settings_from({"documents": {"chunk_size": 16}})
+        with pytest.raises(ProviderError, match="the server is down"):
+            corpus.rebuild(elsewhere, settings=small)

@@ -21,11 +21,16 @@ SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "provide
 """What every stage may use, and what uses no stage."""
 COMPOSERS = {"corpus", "doctor", "forgetting", "sync", "__init__"}
 """The corpus, what it does to the whole of an index, and the list of public names."""
+JUDGES = {"measuring", "tuning"}
+"""What asks whole corpora to tell how good they are; no stage is known to it."""
 COMMAND_LINE = {
     "__main__",
     "arguments",
+    "charts",
     "cli",
     "commands",
+    "figures",
+    "judging",
     "places",
     "printing",
     "shapes",
@@ -103,7 +108,7 @@ def test_nothing_below_the_command_line_imports_it(path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(COMPOSERS))
 def test_the_corpus_is_imported_from_above_only(name: str) -> None:
     users = {path.stem for path in MODULES if name in parts_used(path)}
-    assert users <= COMPOSERS | COMMAND_LINE
+    assert users <= COMPOSERS | JUDGES | COMMAND_LINE
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
