@@ -28,6 +28,7 @@ from rag.index import locks, succession
 from rag.index.catalog import FORMAT, Catalog, Record, check_where, vector_key
 from rag.index.store import Store
 from rag.index.writer import Writer, check_facts, writing
+from rag.interrupts import Interrupts, deferred
 from rag.retrieval import retriever
 from rag.settings import Settings, load_settings, naming_embedder
 from rag.sync import BATCH_CHUNKS, OnProgress, Plan, Sync, make_plan
@@ -187,21 +188,27 @@ class Corpus:
             The index was made otherwise than the settings say.
         CorpusError
             The index cannot be written (a read-only folder, a full disk) or is damaged.
+        KeyboardInterrupt
+            Ctrl-C, once the work in hand is kept, ten seconds at most; a second one at once.
 
         Notes
         -----
         Stopped at any moment, by an exception or by the end of the process, it leaves an
         index that answers; what was embedded is kept, and the next sync goes on from there.
+        A server that asks for patience is waited for, for ``embeddings.patience_s`` seconds.
         """
         started = time.perf_counter()
         if dry_run:
             return self._dry_run().report(seconds=time.perf_counter() - started)
         self.close()  # Its own open copies would be other versions of what is written.
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             # Listed before, the folder would lack what another writer had indexed since.
             listing = folder.list_files(self.path, is_supported=loaders.is_supported)
-            plan = self._plan(listing, writer.catalog)
-            with self._syncing(plan, writer, progress) as sync:
+            plan = self._plan(listing, writer.catalog, check=interrupts.check)
+            patience_s = self.settings.embeddings.patience_s
+            with self._syncing(
+                plan, writer, interrupts, patience_s=patience_s, progress=progress
+            ) as sync:
                 sync.run()
         return replace(
             plan.report(seconds=time.perf_counter() - started),
@@ -210,6 +217,19 @@ class Corpus:
             repaired=tuple(writer.repaired),
             unused_vectors=sync.unused_vectors,
         )
+
+    def count_new(self) -> int:
+        """Count the files that the next sync would read for the first time; opens none.
+
+        Raises
+        ------
+        CorpusError
+            The folder or its ``.ragignore`` cannot be read, or the index is damaged.
+        """
+        listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            known = {} if catalog is None else catalog.files()
+        return sum(file.id not in known for file in listing.files)
 
     def put(
         self,
@@ -251,12 +271,12 @@ class Corpus:
             metadata=tuple(sorted((metadata or {}).items())),
         )
         self.close()
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             if writer.catalog.is_file(id):
                 message = f"{id!r} was a file of the corpus; sync first, or choose another id"
                 raise ValueError(message)
             plan = Plan()
-            with self._syncing(plan, writer, None) as sync:
+            with self._syncing(plan, writer, interrupts) as sync:
                 sync.write([sync.record(document, None)])
             if plan.failed:
                 raise plan.failed[0].error
@@ -353,6 +373,7 @@ class Corpus:
             facts=_facts_of(embedder, size),
             embedder=embedder,
             split=partial(chunking.chunk, size=size, count=embedder.count),
+            patience_s=self.settings.embeddings.patience_s,
             progress=progress,
         )
         self.embedder = embedder
@@ -404,9 +425,10 @@ class Corpus:
         )
         plan = Plan()
         with (
+            deferred() as interrupts,
             self._opened.snapshot(),
             writing(other._index, facts=other._facts) as writer,
-            other._syncing(plan, writer, progress) as sync,
+            other._syncing(plan, writer, interrupts, progress=progress) as sync,
         ):
             for batch in self._batches(other._split):
                 for source in (self, *known):
@@ -723,7 +745,15 @@ class Corpus:
         return chunking.chunk(document, size=self._size, count=self.embedder.count)
 
     @contextlib.contextmanager
-    def _syncing(self, plan: Plan, writer: Writer, progress: OnProgress | None) -> Iterator[Sync]:
+    def _syncing(
+        self,
+        plan: Plan,
+        writer: Writer,
+        interrupts: Interrupts,
+        *,
+        patience_s: float = 0,
+        progress: OnProgress | None = None,
+    ) -> Iterator[Sync]:
         """Prepare a run; the process that reads its files ends with the block."""
         from rag.documents.worker import Worker  # noqa: PLC0415 - .03 s, for who writes alone.
 
@@ -740,10 +770,18 @@ class Corpus:
                 load=worker.load,
                 split=self._split,
                 embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=patience_s,
                 progress=progress,
             )
 
-    def _plan(self, listing: folder.Listing, catalog: Catalog | None) -> Plan:
+    def _plan(
+        self,
+        listing: folder.Listing,
+        catalog: Catalog | None,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> Plan:
         known = {} if catalog is None else catalog.files()
         ids = [] if catalog is None else [summary.id for summary in catalog.summaries()]
         return make_plan(
@@ -752,16 +790,24 @@ class Corpus:
             put_ids=frozenset(ids) - known.keys(),
             reader=loaders.READER_VERSION,
             max_bytes=self.settings.documents.max_bytes,
+            check=check,
         )
 
     def _dry_run(self) -> Plan:
         listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            return self._plan(listing, catalog)
+
+    @contextlib.contextmanager
+    def _known(self) -> Iterator[Catalog | None]:
+        """Open the catalog as it is now; None: nothing was indexed yet."""
         try:
             catalog = Catalog(self._index, write=False)
         except CorpusNotFound:
-            return self._plan(listing, None)
+            yield None
+            return
         with contextlib.closing(catalog):
-            return self._plan(listing, catalog)
+            yield catalog
 
     def _batches(self, split: Callable[[Document], list[Chunk]]) -> Iterator[list[Record]]:
         """Split every document anew, some hundred chunks at a time."""

@@ -58,6 +58,10 @@ class EmbeddingSettings(_Section):
     max_tokens: int = Field(default=512, ge=16)
     """The limit of a server's model, which the protocol does not tell; local models know theirs."""
     timeout_s: float = Field(default=60.0, gt=0)
+    patience_s: float = Field(default=7200.0, ge=0)
+    """How long a sync waits for a server that asks for patience (429), or fails otherwise after
+    it had answered; then what could not be embedded is reported as failed. Rates are counted by
+    the minute, the hour or the day: two hours outlast all but a day's."""
 
 
 class IndexSettings(_Section):

@@ -5,6 +5,7 @@ Their keys are told in the help of each command and stay as they are.
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,22 @@ def describe_examination(report: Examination) -> Json:
 def describe_reembedding(report: ReembedReport, *, path: Path) -> Json:
     """Describe what a reembedding did."""
     return {"path": str(path), **asdict(report)}
+
+
+def describe_lost_round(error: Exception, path: Path, at: datetime, again_s: float) -> Json:
+    """Describe a sync of many that could not be."""
+    return {
+        "time": moment(at),
+        "again_s": again_s,
+        "path": str(path),
+        "kind": type(error).__name__,
+        "error": str(error),
+    }
+
+
+def moment(at: datetime) -> str:
+    """Write a moment as JSON's users expect it, to the second and with its zone."""
+    return at.isoformat(timespec="seconds")
 
 
 def describe_status(status: Status) -> Json:

@@ -367,7 +367,7 @@ class Examination:
 class Progress:
     """How far a sync or a reembedding has come; passed to the ``progress`` callback."""
 
-    stage: Literal["reading", "embedding", "indexing"]
+    stage: Literal["reading", "embedding", "waiting", "indexing"]
     done_bytes: int
     """Of the new and changed files, those that are indexed or being embedded; a text that is
     no file has as many as characters."""
@@ -375,7 +375,9 @@ class Progress:
     embedded: int
     """Chunks whose vector was computed so far."""
     label: str
-    """The document at hand."""
+    """The document at hand; while a server is waited for, what it said."""
+    wait_s: float = 0.0
+    """Seconds until that server is asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ PACKAGE = Path(rag.__file__).parent
 STAGES = {"documents", "embeddings", "index", "retrieval", "synthesis"}
 SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "providers"}
 """What every stage may use, and what uses no stage."""
-COMPOSERS = {"corpus", "doctor", "forgetting", "sync", "__init__"}
-"""The corpus, what it does to the whole of an index, and the list of public names."""
+COMPOSERS = {"corpus", "doctor", "forgetting", "sync", "watching", "__init__"}
+"""The corpus, what tells that a sync is due, what is done to a whole index, the public names."""
 JUDGES = {"measuring", "tuning"}
 """What asks whole corpora to tell how good they are; no stage is known to it."""
 COMMAND_LINE = {
@@ -33,6 +33,7 @@ COMMAND_LINE = {
     "judging",
     "places",
     "printing",
+    "rounds",
     "shapes",
     "terminal",
 }

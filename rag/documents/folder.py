@@ -71,6 +71,27 @@ def list_files(folder: Path, *, is_supported: Callable[[Path], bool]) -> Listing
     return listing
 
 
+def left_out(folder: Path) -> Callable[[str], bool]:
+    """Tell which paths below a corpus are not listed, as its ``.ragignore`` says now.
+
+    Returns
+    -------
+    callable
+        POSIX path relative to the corpus -> whether it is hidden or left out.
+
+    Raises
+    ------
+    CorpusError
+        The ``.ragignore`` cannot be read.
+    """
+    ignored = _read_ignore(folder)
+    return lambda name: (
+        any(part.startswith(".") for part in name.split("/"))
+        or name == SETTINGS_FILE
+        or ignored.match_file(name)
+    )
+
+
 def _walk(
     folder: Path, listing: Listing, *, ignored: "GitIgnoreSpec"
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -343,13 +343,16 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
         The folder cannot be written, or the catalog is damaged.
     """
     with _translated(folder):
-        folder.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir()
+            copies.make_durable(folder.parent)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     with locks.writing(folder), closing(Catalog(folder, write=True)) as catalog:
         check_facts(catalog, facts)
-        catalog.set(**facts)
+        if new := {key: fact for key, fact in facts.items() if catalog.get(key) is None}:
+            catalog.set(**new)
         with _translated(folder):
             writer = Writer(folder, catalog)
             writer.sweep()
