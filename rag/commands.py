@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import rag
-from rag import printing, shapes
+from rag import printing, rounds, shapes
 from rag.arguments import (
     CorpusFolder,
     Debug,
@@ -28,13 +28,7 @@ from rag.arguments import (
     open_corpus,
     read_where,
 )
-from rag.errors import (
-    CorpusError,
-    CorpusLocked,
-    CorpusMismatch,
-    CorpusNotFound,
-    ProviderError,
-)
+from rag.errors import CorpusError, CorpusLocked, CorpusMismatch, CorpusNotFound, ProviderError
 from rag.places import Places
 from rag.terminal import Screen, number
 from rag.types import By, ReembedReport, Status, SyncReport
@@ -131,19 +125,31 @@ def root(
     Examples:
       rag sync                      the corpus around the current folder, or a new one
       rag sync --dry-run            only say what would be done
+      rag sync --watch              and again whenever something changes, until Ctrl-C
       rag sync --corpus ~/manuals
 
     Files and folders that .ragignore names (patterns as in .gitignore) are left out.
+    More than 10,000 new files are indexed only after a question; --yes answers it, and is
+    needed where nobody can be asked. Ctrl-C keeps the work in hand; a second one stops at once.
 
     JSON: {path, dry_run, added: [id], updated: [id], moved: [{old, new}],
       removed: [id], unchanged: [id], failed: [{id, kind, error}],
       skipped: [{id, reason}], incomplete: [{id, reason}], embedded, reused,
       repaired: [part], unused_vectors, seconds}
+      With --watch one object a line for each round, and in it time, and again_s: the seconds
+      after which a round that failed is tried again, or null. A round that failed as a whole
+      is {time, again_s, path, kind, error}.
     """,
 )
 def sync(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, and sync again whenever something changes.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Index any number of new files unasked.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every file.")] = False,
     corpus: CorpusFolder = None,
     as_json: Json = False,
@@ -152,6 +158,9 @@ def sync(
     """Make the index equal to the folder: read what is new or changed, forget what is gone."""
     from rag.corpus import Corpus, find_corpus
 
+    if watch and dry_run:
+        message = "a dry run does not go on; leave out one of the two"
+        raise typer.BadParameter(message, param_hint="--watch --dry-run")
     screen = Screen()
     folder = corpus or find_corpus(Path.cwd())
     if folder is None:
@@ -159,12 +168,10 @@ def sync(
         would = "would become" if dry_run else "becomes"
         screen.note(f"{folder} {would} a corpus; its index lies in .rag, and can be deleted")
     with Corpus.open(folder) as opened:
-        try:
-            with screen.progress() as progress:
-                report = opened.sync(dry_run=dry_run, progress=progress)
-        except KeyboardInterrupt as stop:
-            stop.add_note("what was indexed so far answers; run rag sync again to go on")
-            raise
+        yes = yes or dry_run or rounds.ask_about_many(opened)
+        if watch:
+            rounds.run_rounds(opened, screen, as_json=as_json, yes=yes)
+        report = rounds.sync_once(opened, screen, dry_run=dry_run)
         if as_json:
             screen.json(shapes.describe_report(report, path=opened.path, dry_run=dry_run))
         else:
@@ -357,10 +364,11 @@ def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug 
     Both search indexes are built anew, which takes as long as at first, without the embedding.
     Exit code 4: a run of 32 bytes of the text was found in a file of the index.
 
-    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, runs, files, size_bytes,
-      found: [file], seconds}
+    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, reembedding, runs, files,
+      size_bytes, found: [file], seconds}
       runs: of 32 bytes, shared by no other document, that were looked for in all files;
-      unknown: removed before, so that their texts could not be looked for.
+      unknown: removed before, so that their texts could not be looked for;
+      reembedding: the embedder of an unfinished one that was dropped with the texts, or null.
     """,
 )
 def forget(

@@ -25,12 +25,13 @@ from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
 from rag.index import locks, succession
-from rag.index.catalog import FORMAT, Catalog, check_where
+from rag.index.catalog import FORMAT, Catalog, Record, check_where, vector_key
 from rag.index.store import Store
 from rag.index.writer import Writer, check_facts, writing
+from rag.interrupts import Interrupts, deferred
 from rag.retrieval import retriever
 from rag.settings import Settings, load_settings, naming_embedder
-from rag.sync import OnProgress, Plan, Sync, make_plan
+from rag.sync import BATCH_CHUNKS, OnProgress, Plan, Sync, make_plan
 from rag.synthesis.answerers import ChatAnswerer, ExtractiveAnswerer
 from rag.synthesis.citations import resolve
 from rag.synthesis.context import pack
@@ -187,22 +188,28 @@ class Corpus:
             The index was made otherwise than the settings say.
         CorpusError
             The index cannot be written (a read-only folder, a full disk) or is damaged.
+        KeyboardInterrupt
+            Ctrl-C, once the work in hand is kept, ten seconds at most; a second one at once.
 
         Notes
         -----
         Stopped at any moment, by an exception or by the end of the process, it leaves an
         index that answers; what was embedded is kept, and the next sync goes on from there.
+        A server that asks for patience is waited for, for ``embeddings.patience_s`` seconds.
         """
         started = time.perf_counter()
         if dry_run:
             return self._dry_run().report(seconds=time.perf_counter() - started)
         self.close()  # Its own open copies would be other versions of what is written.
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             # Listed before, the folder would lack what another writer had indexed since.
             listing = folder.list_files(self.path, is_supported=loaders.is_supported)
-            plan = self._plan(listing, writer.catalog)
-            sync = self._sync(plan, writer, progress)
-            sync.run()
+            plan = self._plan(listing, writer.catalog, check=interrupts.check)
+            patience_s = self.settings.embeddings.patience_s
+            with self._syncing(
+                plan, writer, interrupts, patience_s=patience_s, progress=progress
+            ) as sync:
+                sync.run()
         return replace(
             plan.report(seconds=time.perf_counter() - started),
             embedded=sync.embedded,
@@ -210,6 +217,19 @@ class Corpus:
             repaired=tuple(writer.repaired),
             unused_vectors=sync.unused_vectors,
         )
+
+    def count_new(self) -> int:
+        """Count the files that the next sync would read for the first time; opens none.
+
+        Raises
+        ------
+        CorpusError
+            The folder or its ``.ragignore`` cannot be read, or the index is damaged.
+        """
+        listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            known = {} if catalog is None else catalog.files()
+        return sum(file.id not in known for file in listing.files)
 
     def put(
         self,
@@ -251,13 +271,13 @@ class Corpus:
             metadata=tuple(sorted((metadata or {}).items())),
         )
         self.close()
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             if writer.catalog.is_file(id):
                 message = f"{id!r} was a file of the corpus; sync first, or choose another id"
                 raise ValueError(message)
             plan = Plan()
-            sync = self._sync(plan, writer, None)
-            sync.write([sync.record(document, None)])
+            with self._syncing(plan, writer, interrupts) as sync:
+                sync.write([sync.record(document, None)])
             if plan.failed:
                 raise plan.failed[0].error
 
@@ -353,12 +373,71 @@ class Corpus:
             facts=_facts_of(embedder, size),
             embedder=embedder,
             split=partial(chunking.chunk, size=size, count=embedder.count),
+            patience_s=self.settings.embeddings.patience_s,
             progress=progress,
         )
         self.embedder = embedder
         for stale in ("_size", "_facts"):
             self.__dict__.pop(stale, None)
         return report
+
+    def rebuild(
+        self,
+        path: str | Path,
+        *,
+        settings: Settings,
+        known: Sequence["Corpus"] = (),
+        progress: OnProgress | None = None,
+    ) -> "Corpus":
+        """Index the same documents in another folder under other settings, to try them.
+
+        Nothing is read from files, and this corpus is only read: texts come from its index,
+        and so do the vectors of chunks that stay as they are.
+
+        Parameters
+        ----------
+        path : an existing folder; its index is made, or made equal.
+        settings : with another embedding model, every chunk is embedded anew.
+        known : others of the same documents, whose vectors are taken over too.
+        progress : as in `sync`.
+
+        Returns
+        -------
+        Corpus
+            Opened; close it before the folder is deleted.
+
+        Raises
+        ------
+        CorpusNotFound
+            This corpus was never synced, or there is no folder ``path``.
+        ProviderError
+            A text could not be embedded.
+        CorpusError
+            The index cannot be written.
+        """
+        same_model = settings.embeddings == self.settings.embeddings
+        other: Corpus = Corpus.open(
+            path,
+            settings=settings,
+            embedder=self.embedder if same_model else None,
+            reranker=self.reranker,
+            model=self.model or self.answerer,
+        )
+        plan = Plan()
+        with (
+            deferred() as interrupts,
+            self._opened.snapshot(),
+            writing(other._index, facts=other._facts) as writer,
+            other._syncing(plan, writer, interrupts, progress=progress) as sync,
+        ):
+            for batch in self._batches(other._split):
+                for source in (self, *known):
+                    if source.settings.embeddings == settings.embeddings:
+                        Corpus._lend_vectors(source, batch, writer.catalog)
+                sync.write(batch)
+        if plan.failed:
+            raise plan.failed[0].error
+        return other
 
     # ---- reading ------------------------------------------------------------------------
 
@@ -385,6 +464,20 @@ class Corpus:
             if document is None:
                 raise self._unknown(id, store.catalog)
             return document
+
+    def chunks(self, id: str) -> list[Chunk]:  # noqa: A002 - as in `put`.
+        """List what one document was split into, in the order of its text.
+
+        Raises
+        ------
+        ValueError
+            There is none of this id; the nearest is named.
+        """
+        store = self._opened
+        with store.snapshot():
+            ids = store.catalog.chunk_ids(self.document(id).id)
+            found = store.catalog.chunks(ids)
+            return [found[chunk_id] for chunk_id in ids]
 
     def search(
         self, query: str, *, k: int = 10, where: Where | None = None, by: By = "fused"
@@ -566,6 +659,11 @@ class Corpus:
         )
         return replace(found, size_bytes=_sizes(self._index))
 
+    @property
+    def model(self) -> ChatModel | None:
+        """The chat model that answers; None where there is none, or an answerer was given."""
+        return self._model
+
     # ---- inside -------------------------------------------------------------------------
 
     @cached_property
@@ -646,20 +744,44 @@ class Corpus:
     def _split(self, document: Document) -> list[Chunk]:
         return chunking.chunk(document, size=self._size, count=self.embedder.count)
 
-    def _load(self, file: folder.File) -> Document:
-        return loaders.load(file.path, id=file.id, max_bytes=self.settings.documents.max_bytes)
+    @contextlib.contextmanager
+    def _syncing(
+        self,
+        plan: Plan,
+        writer: Writer,
+        interrupts: Interrupts,
+        *,
+        patience_s: float = 0,
+        progress: OnProgress | None = None,
+    ) -> Iterator[Sync]:
+        """Prepare a run; the process that reads its files ends with the block."""
+        from rag.documents.worker import Worker  # noqa: PLC0415 - .03 s, for who writes alone.
 
-    def _sync(self, plan: Plan, writer: Writer, progress: OnProgress | None) -> Sync:
-        return Sync(
-            plan,
-            writer,
-            load=self._load,
-            split=self._split,
-            embedder=self.embedder,
-            progress=progress,
-        )
+        chosen = self.settings.documents
+        with Worker(
+            [file for file, _ in plan.to_read],
+            max_bytes=chosen.max_bytes,
+            timeout_s=chosen.read_timeout_s,
+            memory_bytes=chosen.read_memory_bytes,
+        ) as worker:
+            yield Sync(
+                plan,
+                writer,
+                load=worker.load,
+                split=self._split,
+                embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=patience_s,
+                progress=progress,
+            )
 
-    def _plan(self, listing: folder.Listing, catalog: Catalog | None) -> Plan:
+    def _plan(
+        self,
+        listing: folder.Listing,
+        catalog: Catalog | None,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> Plan:
         known = {} if catalog is None else catalog.files()
         ids = [] if catalog is None else [summary.id for summary in catalog.summaries()]
         return make_plan(
@@ -668,16 +790,46 @@ class Corpus:
             put_ids=frozenset(ids) - known.keys(),
             reader=loaders.READER_VERSION,
             max_bytes=self.settings.documents.max_bytes,
+            check=check,
         )
 
     def _dry_run(self) -> Plan:
         listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            return self._plan(listing, catalog)
+
+    @contextlib.contextmanager
+    def _known(self) -> Iterator[Catalog | None]:
+        """Open the catalog as it is now; None: nothing was indexed yet."""
         try:
             catalog = Catalog(self._index, write=False)
         except CorpusNotFound:
-            return self._plan(listing, None)
+            yield None
+            return
         with contextlib.closing(catalog):
-            return self._plan(listing, catalog)
+            yield catalog
+
+    def _batches(self, split: Callable[[Document], list[Chunk]]) -> Iterator[list[Record]]:
+        """Split every document anew, some hundred chunks at a time."""
+        batch: list[Record] = []
+        for summary in self.documents():
+            document = self.document(summary.id)
+            chunks = split(document)
+            keys = [vector_key(chunk) for chunk in chunks]
+            batch.append(Record(document=document, chunks=chunks, keys=keys, facts=None))
+            if sum(len(record.chunks) for record in batch) >= BATCH_CHUNKS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _lend_vectors(self, batch: Sequence[Record], catalog: Catalog) -> None:
+        """Give another index the vectors of the chunks that both have."""
+        ids = [chunk.id for record in batch for chunk in record.chunks]
+        with self._opened.snapshot():
+            held = self._opened.catalog.chunks(ids)
+            keys = [vector_key(chunk) for chunk in held.values()]
+            catalog.add_vectors(keys, self._opened.catalog.vectors(list(held)))
 
     def _is_file(self, id_: str) -> bool:
         try:

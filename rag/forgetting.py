@@ -2,8 +2,9 @@
 
 1. What still lies in the folder would come back: it is refused, or left out for good.
 2. The documents leave the catalog in one transaction; from then on no search finds them.
-3. The vectors that no chunk uses go, whosever they were; both copies are built anew in new
-   folders and the old ones deleted; the catalog is written anew without its empty pages.
+3. The vectors that no chunk uses go, whosever they were; so does the index that a reembedding
+   was making, which holds the texts too; both copies are built anew in new folders and the
+   old ones deleted; the catalog is written anew without its empty pages.
 4. Every file of the index is searched for the texts.
 
 Stopped at any moment it leaves an index that answers, and done again it goes to its end: the
@@ -17,9 +18,8 @@ from pathlib import Path
 
 from rag.documents import folder, loaders
 from rag.errors import CorpusError
-from rag.index import child, erasure
+from rag.index import child, erasure, succession
 from rag.index.copies import CopyFailed
-from rag.index.succession import abandon
 from rag.index.writer import writing
 from rag.types import Document, ForgetReport
 
@@ -47,7 +47,8 @@ def forget(
         ignored = folder.leave_out(root, [id_ for id_ in ids if id_ in listed])
         indexed = [id_ for id_ in ids if id_ in known]
         texts = [text for id_ in indexed for text in _texts(catalog.document(id_))]
-        abandon(index)  # What is being made for another embedder holds the texts too.
+        reembedding = succession.unfinished(index)
+        succession.abandon(index)
         vectors = writer.forget(indexed)
         searched = _search(index, texts)
         if not searched.found:
@@ -57,6 +58,7 @@ def forget(
         ignored=ignored,
         unknown=tuple(id_ for id_ in ids if id_ not in known),
         vectors=vectors,
+        reembedding=reembedding,
         runs=searched.runs,
         files=searched.files,
         size_bytes=searched.size_bytes,

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
-from rag.terminal import Screen, listed, number, on_one_line, size, visible, wrapped
+from rag.terminal import Screen, duration, listed, number, on_one_line, size, visible, wrapped
 from rag.types import (
     Answer,
     Chunk,
@@ -262,14 +262,7 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     _print_skipped(screen, report, most=most)
     parts = [f"{part.id}: {part.reason}" for part in report.incomplete]
     _print_list(screen, "in part", parts, most=most, style=_DOUBTFUL)
-    failures = [
-        message
-        if failure.id in message or repr(failure.id) in message
-        else f"{failure.id}: {message}"
-        for failure in report.failed
-        for message in (str(failure.error),)
-    ]
-    _print_list(screen, "failed", failures, most=most, style=f"bold {_WRONG}")
+    _print_list(screen, "failed", _failures(report), most=most, style=f"bold {_WRONG}")
     for part in report.repaired:
         _print_count(screen, "repaired", "", f"the index of {part}, rebuilt from the catalog")
     if dry_run:
@@ -281,6 +274,41 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     if report.unused_vectors:
         chunks += f" · {number(report.unused_vectors, 'unused vector')} kept"
     screen.line((f"{chunks} · {report.seconds:.1f} s", _FAINT))
+
+
+def print_round(screen: Screen, report: SyncReport, *, at: datetime) -> None:
+    """Print what one sync of many did: a line, and one more for each failure."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "failed": report.failed,
+    }
+    parts = [f"{number(len(ids))} {what}" for what, ids in counts.items() if ids]
+    told = ", ".join(parts) or "no documents"
+    cost = f"{number(report.embedded, 'chunk')} embedded · {report.seconds:.1f} s"
+    style = _WRONG if report.failed else ""
+    screen.line((f"{at:%H:%M:%S}  ", _FAINT), (told, style), (f" · {cost}", _FAINT))
+    _print_names(screen, _failures(report), most=_NAMES)
+
+
+def print_lost_round(screen: Screen, error: Exception, *, at: datetime, again_s: float) -> None:
+    """Print why a sync of many could not be, and when the next is tried."""
+    screen.line((f"{at:%H:%M:%S}  ", _FAINT), (on_one_line(str(error)), _WRONG))
+    screen.line((f"    again in {duration(again_s)}", _FAINT))
+
+
+def _failures(report: SyncReport) -> list[str]:
+    """Write each failure with the name of its file, which most messages begin with."""
+    return [
+        message
+        if failure.id in message or repr(failure.id) in message
+        else f"{failure.id}: {message}"
+        for failure in report.failed
+        for message in (str(failure.error),)
+    ]
 
 
 def _print_count(screen: Screen, label: str, count: str, rest: str, style: str = "") -> None:
@@ -296,6 +324,10 @@ def _print_list(
     if not names:
         return
     _print_count(screen, label, number(len(names)), "", style)
+    _print_names(screen, names, most=most)
+
+
+def _print_names(screen: Screen, names: Sequence[str], *, most: int | None) -> None:
     shown, rest = listed(names, most=most)
     for name in shown:
         screen.paragraph(on_one_line(name), indent=4)
@@ -453,6 +485,10 @@ def print_forgotten(screen: Screen, report: ForgetReport) -> None:
     _print_list(screen, "ignored", report.ignored, most=None)
     if report.vectors:
         _print_count(screen, "vectors", number(report.vectors), "removed")
+    if report.reembedding is not None:
+        screen.paragraph(
+            f"the unfinished reembedding with {report.reembedding} held the text and was dropped"
+        )
     where = f"searched {number(report.files, 'file')}, {size(report.size_bytes)}: "
     if report.found:
         screen.paragraph(f"{where}a 32-byte run of it is left in", style=f"bold {_WRONG}")

@@ -11,12 +11,14 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rag.documents.folder import File
 from rag.index.catalog import Catalog, FileFacts
 from rag.index.succession import abandon, succeeding
-from rag.index.writer import Writer, writing
+from rag.index.writer import writing
+from rag.interrupts import deferred
 from rag.sync import OnProgress, Plan, Split, Sync
 from rag.types import Document, DocumentSummary, Embedder, IndexShape, ReembedReport
 
@@ -27,6 +29,7 @@ def reembed(
     facts: Mapping[str, str],
     embedder: Embedder,
     split: Split,
+    patience_s: float = 0,
     progress: OnProgress | None = None,
 ) -> ReembedReport:
     """Make an index that of another embedder, or with chunks of another size.
@@ -36,6 +39,7 @@ def reembed(
     index : the index folder.
     facts : what shapes it from now on: embedder, revision, chunk_size.
     embedder, split : make vectors and chunks so.
+    patience_s : how long a server is waited for; see `rag.patience`.
 
     Raises
     ------
@@ -46,13 +50,26 @@ def reembed(
     """
     started = time.perf_counter()
     embedded = 0
-    with writing(index, {}) as writer:
+    with deferred() as interrupts, writing(index, {}) as writer:
         before = {key: writer.catalog.get(key) or "" for key in facts}
         if before == facts:
             abandon(index)
         else:
             with succeeding(writer, facts) as following:
-                embedded = _fill(following, writer.catalog, embedder, split, progress)
+                plan = _plan(writer.catalog, following.catalog)
+                sync = Sync(
+                    plan,
+                    following,
+                    load=partial(_load, writer.catalog, plan),
+                    split=split,
+                    embedder=embedder,
+                    interrupts=interrupts,
+                    patience_s=patience_s,
+                    progress=progress,
+                )
+                sync.run()
+                _stop_at_failure(plan)
+                embedded = sync.embedded
         documents, chunks, _ = writer.catalog.totals()
     return ReembedReport(
         before=_shape(before),
@@ -73,22 +90,12 @@ def _shape(facts: Mapping[str, str]) -> IndexShape:
     )
 
 
-def _fill(
-    writer: Writer, old: Catalog, embedder: Embedder, split: Split, progress: OnProgress | None
-) -> int:
-    """Bring a new index level with the old one's documents; returns how many it embedded."""
-    plan = _plan(old, writer.catalog)
-
-    def load(file: File) -> Document:
-        _stop_at_failure(plan)
-        document = old.document(file.id)
-        assert document is not None  # noqa: S101 - nobody else writes meanwhile
-        return document
-
-    sync = Sync(plan, writer, load=load, split=split, embedder=embedder, progress=progress)
-    sync.run()
+def _load(old: Catalog, plan: Plan, file: File) -> Document:
+    """Read a document of the old index."""
     _stop_at_failure(plan)
-    return sync.embedded
+    document = old.document(file.id)
+    assert document is not None  # noqa: S101 - nobody else writes meanwhile
+    return document
 
 
 def _plan(old: Catalog, new: Catalog) -> Plan:

@@ -281,6 +281,8 @@ class ForgetReport:
     """Of ``ids``, those that were no documents any more: their texts could not be looked for."""
     vectors: int
     """Removed, all that no chunk uses."""
+    reembedding: str | None
+    """The embedder of an unfinished reembedding that was dropped, since it held the texts too."""
     runs: int
     """Different runs that were looked for."""
     files: int
@@ -289,6 +291,32 @@ class ForgetReport:
     """Of those files."""
     found: tuple[str, ...]
     """Those of the files, relative to the index, that hold a run."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexShape:
+    """What an index was made with."""
+
+    embedder: str
+    revision: str
+    """Of the embedder's weights."""
+    chunk_size: int
+    """Tokens of a chunk, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReembedReport:
+    """What a reembedding did; nothing where ``before == after``."""
+
+    before: IndexShape
+    after: IndexShape
+    documents: int
+    chunks: int
+    embedded: int
+    """Chunks whose vector was computed in this run."""
+    reused: int
+    """Chunks whose vector was known: from an interrupted run, or of an equal text."""
     seconds: float
 
 
@@ -336,36 +364,10 @@ class Examination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexShape:
-    """What an index was made with."""
-
-    embedder: str
-    revision: str
-    """Of the embedder's weights."""
-    chunk_size: int
-    """Tokens of a chunk, at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReembedReport:
-    """What a reembedding did; nothing where ``before == after``."""
-
-    before: IndexShape
-    after: IndexShape
-    documents: int
-    chunks: int
-    embedded: int
-    """Chunks whose vector was computed in this run."""
-    reused: int
-    """Chunks whose vector was known: from an interrupted run, or of an equal text."""
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a sync or a reembedding has come; passed to the ``progress`` callback."""
 
-    stage: Literal["reading", "embedding", "indexing"]
+    stage: Literal["reading", "embedding", "waiting", "indexing"]
     done_bytes: int
     """Of the new and changed files, those that are indexed or being embedded; a text that is
     no file has as many as characters."""
@@ -373,7 +375,9 @@ class Progress:
     embedded: int
     """Chunks whose vector was computed so far."""
     label: str
-    """The document at hand."""
+    """The document at hand; while a server is waited for, what it said."""
+    wait_s: float = 0.0
+    """Seconds until that server is asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,18 @@ from rag.index.catalog import Catalog
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
-COMMANDS = ("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed")
+COMMANDS = (
+    "sync",
+    "search",
+    "ask",
+    "show",
+    "status",
+    "forget",
+    "doctor",
+    "reembed",
+    "eval",
+    "tune",
+)
 HARBOUR = """# Harbour
 
 ## Pilots
@@ -216,7 +227,7 @@ def check(found: Any, shape: Any) -> None:
             check(each, shape[0])
     elif isinstance(shape, dict) and list(shape) in (["part"], ["key"]):
         assert isinstance(found, dict)
-    elif isinstance(shape, dict):
+    elif isinstance(shape, dict) and found is not None:
         assert list(found) == list(shape)
         for key, value in found.items():
             check(value, shape[key])

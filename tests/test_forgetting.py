@@ -12,7 +12,7 @@ import pytest
 from rag.corpus import Corpus
 from rag.settings import settings_from
 from rag.testing import HashingEmbedder
-from rag.types import By
+from rag.types import By, Progress
 from tests.index.samples import output, start
 
 SETTINGS = settings_from({"documents": {"chunk_size": 32}, "index": {"exact_up_to": 0}})
@@ -163,6 +163,29 @@ def test_what_vanished_earlier_is_forgotten_too(corpus: Corpus, folder: Path) ->
     assert corpus.status().unused_vectors == 0
     with pytest.raises(ValueError, match="none of this name was removed"):
         corpus.forget("secret.md")
+
+
+class Other(HashingEmbedder):
+    name = "other"
+
+
+def stop_at_the_end(progress: Progress) -> None:
+    if progress.stage == "indexing":
+        raise KeyboardInterrupt
+
+
+def test_an_index_that_is_being_made_for_another_embedder_is_dropped_with_the_text(
+    corpus: Corpus, folder: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        corpus.reembed(Other(), progress=stop_at_the_end)
+    assert "next" in holders(folder, SECRET)
+    (folder / "secret.md").unlink()
+    report = corpus.forget("secret.md")
+    assert report.reembedding == "other"
+    assert report.found == ()
+    assert holders(folder, SECRET) == set()
+    assert corpus.status().reembedding is None
 
 
 def test_a_name_that_never_was_is_refused_with_the_nearest(corpus: Corpus) -> None:

@@ -19,6 +19,7 @@ from rag.errors import (
 )
 from rag.index.catalog import FileFacts
 from rag.index.writer import Writer, writing
+from rag.interrupts import deferred
 from rag.sync import BATCH_CHUNKS, SLICE_CHUNKS, Plan, Sync, make_plan
 from rag.testing import HashingEmbedder
 from rag.types import Chunk, Document, Failure, Matrix, Progress, Skipped
@@ -267,6 +268,7 @@ class Workplace:
         self.index = folder / ".rag"
         self.embedder = Counting()
         self.steps: list[Progress] = []
+        self.patience_s = 0.0
         self._clock = LONG_AGO
 
     def write(self, name: str, *lines: str) -> None:
@@ -275,7 +277,7 @@ class Workplace:
 
     @contextmanager
     def syncing(self) -> Iterator[tuple[Plan, Sync, Writer]]:
-        with writing(self.index, {}) as writer:
+        with deferred() as interrupts, writing(self.index, {}) as writer:
             files = [
                 File(
                     id=path.name,
@@ -292,6 +294,8 @@ class Workplace:
                 load=a_document,
                 split=lines_of,
                 embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=self.patience_s,
                 progress=self.steps.append,
             )
             yield plan, sync, writer

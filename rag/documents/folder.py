@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.documents.formats import advice_for
 from rag.errors import CorpusError, DocumentError, UnreadableDocument
 from rag.types import Failure, Skipped
 
@@ -70,6 +71,27 @@ def list_files(folder: Path, *, is_supported: Callable[[Path], bool]) -> Listing
     return listing
 
 
+def left_out(folder: Path) -> Callable[[str], bool]:
+    """Tell which paths below a corpus are not listed, as its ``.ragignore`` says now.
+
+    Returns
+    -------
+    callable
+        POSIX path relative to the corpus -> whether it is hidden or left out.
+
+    Raises
+    ------
+    CorpusError
+        The ``.ragignore`` cannot be read.
+    """
+    ignored = _read_ignore(folder)
+    return lambda name: (
+        any(part.startswith(".") for part in name.split("/"))
+        or name == SETTINGS_FILE
+        or ignored.match_file(name)
+    )
+
+
 def _walk(
     folder: Path, listing: Listing, *, ignored: "GitIgnoreSpec"
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -119,8 +141,9 @@ def _take(
     elif not entry.is_file(follow_symlinks=False):
         listing.skipped.append(Skipped(id=name, reason="not a regular file"))
     elif not is_supported(path):
-        kind = path.suffix or "no suffix"
-        listing.skipped.append(Skipped(id=name, reason=f"no reader for this kind ({kind})"))
+        reason = f"no reader for this kind ({path.suffix or 'no suffix'})"
+        advice = advice_for(path)
+        listing.skipped.append(Skipped(id=name, reason=f"{reason}; {advice}" if advice else reason))
     else:
         try:
             facts = entry.stat(follow_symlinks=False)

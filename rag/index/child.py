@@ -1,10 +1,13 @@
 """A function of this package runs in a process of its own.
 
-Two things are done nowhere else. Raw files of SQLite are read there, since the system drops
+Three things are done nowhere else. Raw files of SQLite are read there, since the system drops
 all locks that a process has on a file when the process closes it once. And copies that may be
 damaged are opened there: a wrong byte in Chroma's graph can end the process that reads it.
+And Chroma's copy is filled there after a text was forgotten, of which a process that held it
+would leave traces. On Linux the process ends with its parent, however that ends.
 """
 
+import ctypes
 import importlib
 import os
 import pickle
@@ -20,6 +23,8 @@ from rag.index.copies import CopyFailed
 
 Result = TypeVar("Result")
 _ROOT = Path(__file__).resolve().parents[2]
+_SET_PDEATHSIG = 1
+"""PR_SET_PDEATHSIG of Linux's ``prctl.h``."""
 _PROGRAM = "from rag.index.child import serve; serve()"
 
 
@@ -56,6 +61,8 @@ def call(function: Callable[..., Result], *arguments: object) -> Result:
 
 def serve() -> None:
     """Be that process."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # What a library prints is no part of the result.
     module, name, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - of our own parent

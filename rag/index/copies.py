@@ -102,8 +102,8 @@ def record(catalog: Catalog, name: Name, folder: Path, *, dead: int = 0) -> None
         path: (*_stat(folder / path), _hash(folder / path, durable=True)) for path in _files(folder)
     }
     for place in {folder, *((folder / path).parent for path in files)}:
-        _make_durable(place)
-    _make_durable(folder.parent)
+        make_durable(place)
+    make_durable(folder.parent)
     note(catalog, name, Copy(folder=folder.name, whole=True, files=files, dead=dead))
 
 
@@ -117,7 +117,7 @@ def move(copy: Copy, name: Name, *, source: Path, target: Path) -> Copy:
     """Move a copy's folder into another index, where no copy knows it yet."""
     folder = new_folder(target, name)
     (source / copy.folder).rename(folder)
-    _make_durable(target)
+    make_durable(target)
     return replace(copy, folder=folder.name)
 
 
@@ -199,7 +199,7 @@ def _hash(path: Path, *, durable: bool = False) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make_durable(folder: Path) -> None:
+def make_durable(folder: Path) -> None:
     """Write a folder's list of names to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.errors import CorpusError, CorpusMismatch, RagError
-from rag.index import copies, locks
+from rag.index import child, copies, locks
 from rag.index.catalog import Catalog, Record
 from rag.index.copies import CopyFailed
 from rag.index.lexicon import Lexicon
@@ -54,6 +54,9 @@ class Writer:
         self._lexicon: Lexicon | None = None
         self._lingering: set[str] = set()  # Chunks that only the terms' folder still holds.
         self._dead = 0  # Chunks that only Chroma's graph still holds.
+        # Chroma writes memory that it has not set into its graph's file, and with it whatever
+        # this process had there before: what was forgotten, for one.
+        self._apart = False
         self._terms = self._checked("terms")
         self._chroma = self._checked("chroma")
 
@@ -208,8 +211,12 @@ class Writer:
         return False
 
     def _fill(self, folder: Path) -> None:
-        with self._vectors(folder) as vectors:
-            vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
+        if self._apart:
+            with locks.changing_chroma(self._folder):
+                child.call(fill_chroma, self._folder, folder)
+        else:
+            with self._vectors(folder) as vectors:
+                vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
 
     @contextmanager
     def _vectors(self, folder: Path) -> "Iterator[ChromaVectors]":
@@ -281,6 +288,7 @@ class Writer:
         n_vectors = self.catalog.prune_vectors(0)
         for name in copies.NAMES:
             self.rebuild(name)
+        self._apart = True
         self.finish()
         with _translated(self._folder):
             self.catalog.vacuum()
@@ -305,6 +313,14 @@ class Writer:
             copies.sweep(self._folder, self.catalog)
 
 
+def fill_chroma(index: Path, folder: Path) -> None:
+    """Fill a folder with Chroma's copy, in a process that never held what is no more."""
+    from rag.index.chroma import ChromaVectors  # noqa: PLC0415 - as above
+
+    with closing(Catalog(index, write=False)) as catalog, closing(ChromaVectors(folder)) as vectors:
+        vectors.add(catalog.with_vectors(catalog.all_ids()))
+
+
 @contextmanager
 def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
     """Change an index as its only writer.
@@ -327,13 +343,16 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
         The folder cannot be written, or the catalog is damaged.
     """
     with _translated(folder):
-        folder.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir()
+            copies.make_durable(folder.parent)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     with locks.writing(folder), closing(Catalog(folder, write=True)) as catalog:
         check_facts(catalog, facts)
-        catalog.set(**facts)
+        if new := {key: fact for key, fact in facts.items() if catalog.get(key) is None}:
+            catalog.set(**new)
         with _translated(folder):
             writer = Writer(folder, catalog)
             writer.sweep()

@@ -50,6 +50,19 @@ def test_hidden_ignored_and_unknown_files_are_skipped_with_the_reason(tmp_path: 
     }
 
 
+def test_what_is_skipped_for_its_kind_comes_with_the_way_to_have_it_read(tmp_path: Path) -> None:
+    write(tmp_path, "a.zip", "b.tar.gz", "c.7z", "d.RAR", "e.doc", "f")
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [skipped.reason for skipped in listing.skipped] == [
+        "no reader for this kind (.zip); unpack it",
+        "no reader for this kind (.gz); unpack it",
+        "no reader for this kind (.7z); unpack it",
+        "no reader for this kind (.RAR); unpack it",
+        "no reader for this kind (.doc); save it as .docx",
+        "no reader for this kind (no suffix)",
+    ]
+
+
 def test_a_link_that_leaves_the_corpus_is_not_followed_and_reported(tmp_path: Path) -> None:
     corpus, outside = tmp_path / "corpus", tmp_path / "outside"
     write(corpus, "a.md")
