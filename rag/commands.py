@@ -337,7 +337,8 @@ def show(
 
     JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
       synced_at, writer, version, unused_vectors, findings: [what is wrong],
-      reembedding: the embedder of a reembedding that has not ended, or null}
+      reembedding: embedder or null}
+      reembedding: one that is at work or was stopped.
     """,
 )
 def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
