@@ -1,4 +1,4 @@
-"""The commands ``rag sync | search | ask | show | status``, with their examples.
+"""The commands of ``rag``, with their examples.
 
 What a command needs is imported when it runs, so that ``rag --help`` stays fast. The objects
 that ``--json`` prints are told in the help of each.
@@ -9,6 +9,7 @@ that ``--json`` prints are told in the help of each.
 import inspect
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,23 +17,24 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import rag
-from rag import printing, shapes
+from rag import printing, rounds, shapes
 from rag.arguments import (
     CorpusFolder,
     Debug,
     Filters,
     Json,
+    find_ids,
     find_place,
     open_corpus,
     read_where,
 )
-from rag.errors import ProviderError
+from rag.errors import CorpusError, CorpusLocked, CorpusMismatch, CorpusNotFound, ProviderError
 from rag.places import Places
 from rag.terminal import Screen, number
-from rag.types import By, Status, SyncReport
+from rag.types import By, ReembedReport, Status, SyncReport
 
-DOCUMENT, PROVIDER = 3, 5
-"""The exit codes of a sync that could not take in every file; `rag.cli` has them all."""
+DOCUMENT, CORPUS, PROVIDER = 3, 4, 5
+"""Exit codes of commands that ended, though not well; `rag.cli` has them all."""
 
 
 # ---- help -------------------------------------------------------------------------------
@@ -123,19 +125,31 @@ def root(
     Examples:
       rag sync                      the corpus around the current folder, or a new one
       rag sync --dry-run            only say what would be done
+      rag sync --watch              and again whenever something changes, until Ctrl-C
       rag sync --corpus ~/manuals
 
     Files and folders that .ragignore names (patterns as in .gitignore) are left out.
+    More than 10,000 new files are indexed only after a question; --yes answers it, and is
+    needed where nobody can be asked. Ctrl-C keeps the work in hand; a second one stops at once.
 
     JSON: {path, dry_run, added: [id], updated: [id], moved: [{old, new}],
       removed: [id], unchanged: [id], failed: [{id, kind, error}],
       skipped: [{id, reason}], incomplete: [{id, reason}], embedded, reused,
-      repaired: [part], seconds}
+      repaired: [part], unused_vectors, seconds}
+      With --watch one object a line for each round, and in it time, and again_s: the seconds
+      after which a round that failed is tried again, or null. A round that failed as a whole
+      is {time, again_s, path, kind, error}.
     """,
 )
 def sync(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, and sync again whenever something changes.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Index any number of new files unasked.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every file.")] = False,
     corpus: CorpusFolder = None,
     as_json: Json = False,
@@ -144,6 +158,9 @@ def sync(
     """Make the index equal to the folder: read what is new or changed, forget what is gone."""
     from rag.corpus import Corpus, find_corpus
 
+    if watch and dry_run:
+        message = "a dry run does not go on; leave out one of the two"
+        raise typer.BadParameter(message, param_hint="--watch --dry-run")
     screen = Screen()
     folder = corpus or find_corpus(Path.cwd())
     if folder is None:
@@ -151,12 +168,10 @@ def sync(
         would = "would become" if dry_run else "becomes"
         screen.note(f"{folder} {would} a corpus; its index lies in .rag, and can be deleted")
     with Corpus.open(folder) as opened:
-        try:
-            with screen.progress() as progress:
-                report = opened.sync(dry_run=dry_run, progress=progress)
-        except KeyboardInterrupt as stop:
-            stop.add_note("what was indexed so far answers; run rag sync again to go on")
-            raise
+        yes = yes or dry_run or rounds.ask_about_many(opened)
+        if watch:
+            rounds.run_rounds(opened, screen, as_json=as_json, yes=yes)
+        report = rounds.sync_once(opened, screen, dry_run=dry_run)
         if as_json:
             screen.json(shapes.describe_report(report, path=opened.path, dry_run=dry_run))
         else:
@@ -321,7 +336,8 @@ def show(
       rag status --json | jq .chunks
 
     JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
-      synced_at, writer, version, findings: [what is wrong]}
+      synced_at, writer, version, unused_vectors, findings: [what is wrong],
+      reembedding: the embedder of a reembedding that has not ended, or null}
     """,
 )
 def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
@@ -333,6 +349,172 @@ def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug 
             screen.json(shapes.describe_status(found))
         else:
             printing.print_status(screen, found)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Remove a text with all of its traces.",
+    epilog="""
+    Examples:
+      rag forget letters/2019-04.md              the file is deleted; its text must be gone
+      rag forget contract.pdf --ignore           the file stays, and is never indexed again
+      rag forget 合同.md 附件.docx
+
+    Both search indexes are built anew, which takes as long as at first, without the embedding.
+    Exit code 4: a run of 32 bytes of the text was found in a file of the index.
+
+    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, reembedding, runs, files,
+      size_bytes, found: [file], seconds}
+      runs: of 32 bytes, shared by no other document, that were looked for in all files;
+      unknown: removed before, so that their texts could not be looked for;
+      reembedding: the embedder of an unfinished one that was dropped with the texts, or null.
+    """,
+)
+def forget(
+    docs: Annotated[list[str], typer.Argument(metavar="DOC...", hidden=True)],
+    *,
+    ignore: Annotated[
+        bool, typer.Option("--ignore", help="Write a file that still lies here into .ragignore.")
+    ] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Remove a text that must be gone, with every trace of it in the index.
+
+    DOC is a document's id, or the path of its file, also of one that was removed long ago.
+    Its vectors go, and with them all that were kept for texts that may come back; then every
+    file of the index is searched for what is left of it.
+    """
+    screen = Screen()
+    with open_corpus(corpus) as opened, screen.waiting("forgetting"):
+        report = opened.forget(*find_ids(opened, docs), ignore=ignore)
+    if as_json:
+        screen.json(asdict(report))
+    else:
+        printing.print_forgotten(screen, report)
+    if report.found:
+        raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Check every promise of the index.",
+    epilog="""
+    Examples:
+      rag doctor                    only looks, beside readers and writers
+      rag doctor --fix              builds anew what differs from the catalog
+      rag doctor --json | jq -r '.findings[].mend'
+
+    Exit code 0: all is well, also after --fix; 4: something is not.
+
+    JSON: {checks: [{name, told, findings: [finding]}], findings: [finding],
+      fixed: [finding], size_bytes: {part: bytes}, seconds}
+      finding: {check, what, mend: what to do, fixable: whether --fix does it}
+    """,
+)
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Check the index: catalog, texts, terms, vectors, recall, files and versions.
+
+    The catalog, Chroma and Tantivy are compared row by row, some chunks are embedded again, and
+    damage of any kind is a finding with what to do about it.
+    """
+    from rag.doctor import unopened
+
+    screen = Screen()
+    try:
+        with open_corpus(corpus) as opened, screen.waiting("checking") as tell:
+            report = opened.doctor(fix=fix, progress=lambda what: tell(f"checking {what}"))
+    except (CorpusNotFound, CorpusLocked):
+        raise
+    except CorpusError as error:
+        report = unopened(error)
+    if as_json:
+        screen.json(shapes.describe_examination(report))
+    else:
+        printing.print_examination(screen, report)
+    if report.findings:
+        raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=_Command,
+    short_help="Make the index that of another embedding model.",
+    epilog="""
+    Examples:
+      rag reembed --embedder ~/models/multilingual-e5-small
+      rag reembed --embedder openai:bge-m3          of the server at OPENAI_BASE_URL
+      rag reembed --embedder all-MiniLM-L6-v2       back to the model that comes with rag
+
+    Stopped or killed, it goes on when it is run again; run with the model that the index has,
+    it drops what it had made.
+
+    JSON: {path, before: {embedder, revision, chunk_size}, after: {embedder, revision,
+      chunk_size}, documents, chunks, embedded, reused, seconds}
+    """,
+)
+def reembed(
+    *,
+    embedder: Annotated[
+        str,
+        typer.Option(
+            "--embedder",
+            metavar="NAME",
+            show_default=False,
+            help="A sentence-transformers name or folder, or openai:NAME.",
+        ),
+    ],
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Make the index that of another embedding model, while the old one answers.
+
+    The texts are those of the index; no file is read. The new index takes the old one's place
+    at the end, at once. The disk has to hold both.
+    """
+    from rag.corpus import named_embedder
+    from rag.settings import load_settings
+
+    screen = Screen()
+    with open_corpus(corpus, as_made=True) as opened:
+        chosen = named_embedder(load_settings(opened.path), embedder)
+        try:
+            with screen.progress() as progress:
+                report = opened.reembed(chosen, progress=progress)
+        except (KeyboardInterrupt, ProviderError) as stop:
+            stop.add_note("the old index answers as before; run rag reembed again to go on")
+            raise
+        if as_json:
+            screen.json(shapes.describe_reembedding(report, path=opened.path))
+        else:
+            printing.print_reembedding(screen, report)
+        _warn_of_settings(screen, opened.path, report)
+
+
+def _warn_of_settings(screen: Screen, folder: Path, report: ReembedReport) -> None:
+    """Say so where the settings name another embedder than the index has now."""
+    from rag.settings import FILE_NAME, load_settings
+
+    try:
+        open_corpus(folder).close()
+    except (CorpusMismatch, ProviderError):
+        alone = load_settings(folder, environment={}).embeddings
+        in_file = "model" in alone.model_fields_set
+        place = f"{FILE_NAME}, section embeddings" if in_file else "RAG_EMBEDDINGS__MODEL"
+        named = load_settings(folder).embeddings.model
+        screen.note(
+            f"{place} still names {named!r}, so that the index cannot be opened; name "
+            f"{report.after.embedder!r} there, or nothing: an index opens with its own",
+            label="warning: ",
+            style="bold yellow",
+        )
 
 
 def _why_nothing(status: Status) -> str:

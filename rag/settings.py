@@ -34,22 +34,34 @@ class DocumentSettings(_Section):
 
     max_bytes: int = Field(default=100_000_000, ge=1)
     """A larger file is refused: text, tree and chunks of one take some ten times its size."""
+    read_timeout_s: float = Field(default=300.0, gt=0)
+    """A file that takes longer to read in a sync fails, alone. A Word file of three million
+    paragraphs, the slowest that ``max_bytes`` and the bounds of archives let through, takes 150."""
+    read_memory_bytes: int = Field(default=4_000_000_000, ge=256_000_000)
+    """A file that takes more memory to read in a sync fails, alone; only Linux enforces it. A
+    book in EPUB that unpacks to 240 MB takes 2.5 GB, 100 MB of text .3 to .9 GB, the interpreter
+    with its libraries 60 MB."""
     chunk_size: int | None = Field(default=None, ge=16)
-    """Tokens of a chunk by the embedder's tokenizer; None: what the embedder reads, at most
-    ``chunking.DEFAULT_SIZE``."""
+    """Tokens of a chunk by the embedder's tokenizer; None: as the index was made, a new one
+    with what the embedder reads, at most ``chunking.DEFAULT_SIZE``."""
 
 
 class EmbeddingSettings(_Section):
     """The model that makes vectors."""
 
     model: str = Field(default="all-MiniLM-L6-v2", min_length=1)
-    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server."""
+    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server.
+    Where it is not set, an index opens with the model that it was made with."""
     device: str | None = Field(default=None, min_length=1)
     """None: a GPU where there is one."""
     batch_size: int = Field(default=32, ge=1, le=2048)
     max_tokens: int = Field(default=512, ge=16)
     """The limit of a server's model, which the protocol does not tell; local models know theirs."""
     timeout_s: float = Field(default=60.0, gt=0)
+    patience_s: float = Field(default=7200.0, ge=0)
+    """How long a sync waits for a server that asks for patience (429), or fails otherwise after
+    it had answered; then what could not be embedded is reported as failed. Rates are counted by
+    the minute, the hour or the day: two hours outlast all but a day's."""
 
 
 class IndexSettings(_Section):
@@ -128,6 +140,21 @@ def load_settings(
                 merged[section] = values
             origins[section] = origin
     return settings_from(merged, origins=origins)
+
+
+def naming_embedder(settings: Settings, name: str | None) -> Settings:
+    """Name another embedding model; None: none, so that an index opens with its own.
+
+    Raises
+    ------
+    SettingsError
+        The name is empty.
+    """
+    values = settings.model_dump(exclude_unset=True)
+    embeddings = {**values.get("embeddings", {}), "model": name}
+    if name is None:
+        del embeddings["model"]
+    return settings_from({**values, "embeddings": embeddings})
 
 
 def settings_from(

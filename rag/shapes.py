@@ -5,12 +5,24 @@ Their keys are told in the help of each command and stay as they are.
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.evaluation import Comparison, Row, by_type, summarize
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
-from rag.types import Answer, Citation, Document, Hit, Passage, Span, Status, SyncReport
+from rag.types import (
+    Answer,
+    Citation,
+    Document,
+    Examination,
+    Hit,
+    Passage,
+    ReembedReport,
+    Span,
+    Status,
+    SyncReport,
+)
 
 if TYPE_CHECKING:
     from rag.tuning import Tuning
@@ -132,8 +144,41 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
         "embedded": report.embedded,
         "reused": report.reused,
         "repaired": report.repaired,
+        "unused_vectors": report.unused_vectors,
         "seconds": report.seconds,
     }
+
+
+def describe_examination(report: Examination) -> Json:
+    """Describe what a doctor has found."""
+    return {
+        "checks": [asdict(check) for check in report.checks],
+        "findings": [asdict(finding) for finding in report.findings],
+        "fixed": [asdict(finding) for finding in report.fixed],
+        "size_bytes": dict(report.size_bytes),
+        "seconds": report.seconds,
+    }
+
+
+def describe_reembedding(report: ReembedReport, *, path: Path) -> Json:
+    """Describe what a reembedding did."""
+    return {"path": str(path), **asdict(report)}
+
+
+def describe_lost_round(error: Exception, path: Path, at: datetime, again_s: float) -> Json:
+    """Describe a sync of many that could not be."""
+    return {
+        "time": moment(at),
+        "again_s": again_s,
+        "path": str(path),
+        "kind": type(error).__name__,
+        "error": str(error),
+    }
+
+
+def moment(at: datetime) -> str:
+    """Write a moment as JSON's users expect it, to the second and with its zone."""
+    return at.isoformat(timespec="seconds")
 
 
 def describe_status(status: Status) -> Json:

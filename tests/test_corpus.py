@@ -293,6 +293,39 @@ def test_a_file_larger_than_the_limit_is_refused_with_the_limit_named(folder: Pa
     assert "documents.max_bytes" in str(report.failed[0].error)
 
 
+def test_a_file_that_crashes_its_reader_fails_alone_and_its_old_version_answers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.pdf").write_bytes(make_pdf([("The lamp is lit at dusk.",)]))
+    with a_corpus(folder) as corpus:
+        corpus.sync()
+        (tmp_path / "pypdfium2.py").write_text("import ctypes; ctypes.string_at(0)")
+        monkeypatch.syspath_prepend(tmp_path)
+        (folder / "a.pdf").write_bytes(make_pdf([("The lamp is lit at dawn.",)]))
+        write(folder, "b.html", "<p>The tug waits.</p>")
+        report = corpus.sync()
+        assert report.added == ("b.html",)
+        assert [(id_, type(error)) for id_, error in report.failed] == [
+            ("a.pdf", UnreadableDocument)
+        ]
+        assert found(corpus, "lamp")[0] == "a.pdf"
+        assert found(corpus, "tug waits")[0] == "b.html"
+
+
+def test_a_file_that_takes_longer_than_the_settings_allow_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pypdfium2.py").write_text("while True: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    (folder / "a.pdf").write_bytes(make_pdf([("The lamp is lit at dusk.",)]))
+    settings = settings_from({"documents": {"read_timeout_s": 1}})
+    with a_corpus(folder, settings=settings) as corpus:
+        report = corpus.sync()
+    assert [id_ for id_, _ in report.failed] == ["a.pdf"]
+    assert "not read within 1 seconds" in str(report.failed[0].error)
+    assert len(report.added) == 2
+
+
 def test_a_file_that_vanishes_during_a_sync_fails_alone(folder: Path) -> None:
     def take_away(_: Progress) -> None:
         (folder / "县志/砚溪.md").unlink(missing_ok=True)

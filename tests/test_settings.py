@@ -124,6 +124,8 @@ def test_an_unknown_setting_is_refused_and_the_nearest_named(
     ("section", "key", "value"),
     [
         ("documents", "max_bytes", 0),
+        ("documents", "read_timeout_s", 0),
+        ("documents", "read_memory_bytes", 1_000_000),
         ("documents", "chunk_size", 15),
         ("documents", "chunk_size", 32.5),
         ("documents", "chunk_size", "many"),

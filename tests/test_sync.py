@@ -19,6 +19,7 @@ from rag.errors import (
 )
 from rag.index.catalog import FileFacts
 from rag.index.writer import Writer, writing
+from rag.interrupts import deferred
 from rag.sync import BATCH_CHUNKS, SLICE_CHUNKS, Plan, Sync, make_plan
 from rag.testing import HashingEmbedder
 from rag.types import Chunk, Document, Failure, Matrix, Progress, Skipped
@@ -56,7 +57,7 @@ def plan_of(
 
 def facts_of(*files: File) -> dict[str, FileFacts]:
     """Give what is known of files once they are indexed."""
-    return {file.id: facts for file, facts in plan_of(files).to_read}
+    return {file.id: facts for file, facts in plan_of(files).to_read if facts is not None}
 
 
 def lists(plan: Plan) -> dict[str, object]:
@@ -82,6 +83,7 @@ def test_a_file_that_is_not_known_is_added_and_read(tmp_path: Path) -> None:
     assert lists(plan) == {"added": ["a.txt"]}
     ((read, facts),) = plan.to_read
     assert read == file
+    assert facts is not None
     assert (facts.size, facts.mtime_ns, facts.reader) == (17, LONG_AGO, "1")
     assert facts.file_hash == "3419642f0825498f9fbd56ec5e9f1a51e80077cbe8bb42d643176d13fc2e95a3"
     assert facts.checked_ns > LONG_AGO
@@ -185,6 +187,7 @@ def test_a_file_that_vanishes_while_it_is_hashed_fails_and_removes_nothing(tmp_p
 def test_a_file_over_the_limit_is_read_without_being_hashed(tmp_path: Path) -> None:
     plan = plan_of([a_file(tmp_path, "a.txt", "x" * 1001)])
     ((_, facts),) = plan.to_read
+    assert facts is not None
     assert facts.file_hash == ""
 
 
@@ -265,6 +268,7 @@ class Workplace:
         self.index = folder / ".rag"
         self.embedder = Counting()
         self.steps: list[Progress] = []
+        self.patience_s = 0.0
         self._clock = LONG_AGO
 
     def write(self, name: str, *lines: str) -> None:
@@ -273,7 +277,7 @@ class Workplace:
 
     @contextmanager
     def syncing(self) -> Iterator[tuple[Plan, Sync, Writer]]:
-        with writing(self.index, {}) as writer:
+        with deferred() as interrupts, writing(self.index, {}) as writer:
             files = [
                 File(
                     id=path.name,
@@ -290,6 +294,8 @@ class Workplace:
                 load=a_document,
                 split=lines_of,
                 embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=self.patience_s,
                 progress=self.steps.append,
             )
             yield plan, sync, writer
@@ -356,13 +362,22 @@ def test_a_move_embeds_nothing_and_leaves_nothing_behind(place: Workplace) -> No
         assert [hit.chunk.document_id for hit in store.lexical("pilot", 5)] == ["b.txt"]
 
 
-def test_a_vector_that_no_chunk_uses_is_forgotten(place: Workplace) -> None:
+def test_a_text_that_comes_back_is_not_embedded_again(place: Workplace) -> None:
     place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("b.txt", "A barge lies here.")
     place.sync()
+    (place.folder / "b.txt").unlink()
     place.write("a.txt", "The pilot boards.")
     place.sync()
     with opened(place.index) as store:
-        assert store.catalog._rows("SELECT count(*) FROM vectors") == [(1,)]
+        assert store.catalog.unused_vectors() == 2
+    place.embedder.calls.clear()
+    place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("c.txt", "A barge lies here.")
+    place.sync()
+    assert place.embedder.calls == []
+    with opened(place.index) as store:
+        assert store.catalog.unused_vectors() == 0
 
 
 def test_a_file_whose_reader_is_not_installed_fails_alone(place: Workplace) -> None:
