@@ -30,7 +30,10 @@ from rag.cli import run
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
-COMMANDS = ("sync", "search", "ask", "show", "status", "forget", "eval", "tune")
+COMMANDS = (
+    *("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed"),
+    *("eval", "tune"),
+)
 HARBOUR = """# Harbour
 
 ## Pilots

@@ -98,7 +98,7 @@ def test_the_figures_of_a_corpus_are_printed_with_their_intervals(
     assert f"evidence in 10 hits                1.000   1.000 – 1.000  {wide}" in lines
     assert any(each.startswith("refused where there is none        1.000") for each in lines)
     assert any(each.startswith("type             n    recall@10") for each in lines)
-    assert any(each.startswith("condition        1   1.00 ± 0.00") for each in lines)
+    assert any(each.startswith("condition        1  1.00 ± 0.00") for each in lines)
     assert max(len(each.rstrip()) for each in lines) <= 100
 
 
