@@ -90,7 +90,9 @@ def test_a_few_western_letters_and_signs_tell_cp1252(text: str) -> None:
 
 
 def test_pounds_and_dashes_in_a_short_english_text_are_no_letters_of_another_language() -> None:
-    text = "The fee is £40 per day — naïve estimates said £35. Mr. Smith paid 3.5 per cent on 1 May."
+    text = (
+        "The fee is £40 per day — naïve estimates said £35. Mr. Smith paid 3.5 per cent on 1 May."
+    )
     assert decode(text.encode("cp1252"), source="x.txt") == (text, "cp1252")
 
 
