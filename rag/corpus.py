@@ -21,6 +21,8 @@ from typing import Self, cast, get_args
 
 from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
+from rag.embeddings import bundled
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
@@ -953,6 +955,8 @@ def _embedder(settings: Settings) -> Embedder:
             batch_size=chosen.batch_size,
             timeout_s=chosen.timeout_s,
         )
+    if chosen.model in bundled.NAMES and chosen.device in {None, "cpu"}:
+        return OnnxEmbedder(precision=chosen.precision)
     return SentenceTransformerEmbedder(
         chosen.model, device=chosen.device, batch_size=chosen.batch_size
     )
