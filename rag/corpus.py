@@ -64,6 +64,9 @@ from rag.types import (
 
 INDEX_FOLDER = folder.INDEX_FOLDER
 OPENAI_PREFIX = "openai:"
+_RETRIES = 2
+"""Of a server of embeddings by its SDK, which waits up to two minutes each time and tells nobody;
+a sync waits itself, longer and visibly."""
 _TOKENS_A_HIT = 40
 """A context of so many tokens is offered one hit: chunks have 100 to 200, so that what is
 offered exceeds what fits several times, and what is left out can be listed."""
@@ -954,6 +957,7 @@ def _embedder(settings: Settings) -> Embedder:
             max_tokens=chosen.max_tokens,
             batch_size=chosen.batch_size,
             timeout_s=chosen.timeout_s,
+            max_retries=_RETRIES,
         )
     if chosen.model in bundled.NAMES and chosen.device in {None, "cpu"}:
         return OnnxEmbedder(precision=chosen.precision)
