@@ -335,6 +335,24 @@ class Corpus:
         self.close()
         return forgetting.forget(self.path, ids, ignore=ignore, facts=self._facts)
 
+    def leave_out(self, *ids: str) -> tuple[str, ...]:
+        """Write files of the folder into ``.ragignore``, so that no sync indexes them.
+
+        Returns
+        -------
+        tuple of str
+            The lines that were written; none for a file that is left out already.
+
+        Raises
+        ------
+        ValueError
+            A name holds a line break.
+        CorpusError
+            ``.ragignore`` cannot be read or written.
+        """
+        is_out = folder.left_out(self.path)
+        return folder.leave_out(self.path, [id_ for id_ in ids if not is_out(id_)])
+
     def reembed(self, embedder: Embedder, *, progress: OnProgress | None = None) -> ReembedReport:
         """Make the index that of another embedder, from the texts that it holds.
 

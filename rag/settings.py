@@ -201,20 +201,20 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
     Parameters
     ----------
-    changes : ``"section.key"`` -> value.
+    changes : ``"section.key"`` -> value; what was not set stays unset.
 
     Raises
     ------
     SettingsError
         As `settings_from`.
     """
-    values = settings.model_dump()
+    values: dict[str, Any] = settings.model_dump(exclude_unset=True)
     for name, value in changes.items():
         section, _, key = name.partition(".")
-        if section not in values:
+        if section not in Settings.model_fields:
             message = f"there is no setting {name!r}; the nearest is {_nearest(name)!r}"
             raise SettingsError(message, key=name, value=value)
-        values[section][key] = value
+        values.setdefault(section, {})[key] = value
     return settings_from(values)
 
 

@@ -19,6 +19,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ import pytest
 
 import rag
 from rag.cli import run
+from rag.index.catalog import Catalog
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
 COMMANDS = (
-    *("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed", "eval", "tune"),
+    *("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed"),
+    *("eval", "tune"),
 )
 HARBOUR = """# Harbour
 
@@ -717,6 +720,110 @@ def test_the_bundled_model_answers_without_any_setting(
     assert "“The pilot must be on board two hours before high water.” [1]\n" in ended.out
 
 
+# ---- another embedder -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unnamed(folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a corpus that openai:test has indexed, and which no setting names any more."""
+    write_harbour(folder)
+    assert typed("sync").code == 0
+    monkeypatch.delenv("RAG_EMBEDDINGS__MODEL")
+    return folder
+
+
+def test_an_index_opens_with_the_model_that_it_was_made_with(unnamed: Path, typed: Typed) -> None:
+    assert "embedder   openai:test\n" in typed("status").out
+    assert typed("search", "pilot", "--json").json["hits"][0]["document_id"] == "harbour.md"
+    assert typed("sync").code == 0
+
+
+def test_the_index_becomes_that_of_another_model(
+    unnamed: Path, server: Server, typed: Typed
+) -> None:
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.fullmatch(
+        r"embedder   openai:test → openai:other\ndocuments  3 · 4 chunks\n"
+        r"4 chunks embedded, 0 reused · \d+\.\d s\n",
+        ended.out,
+    )
+    assert {request.body["model"] for request in list(server.requests)[-1:]} == {"other"}
+    assert "embedder   openai:other\n" in typed("status").out
+    assert typed("search", "pilot").code == 0
+    again = typed("reembed", "--embedder", "openai:other")
+    assert again.out == "nothing to do: the index is that of openai:other already\n"
+
+
+def test_the_json_of_reembed_is_the_documented_one(unnamed: Path, typed: Typed) -> None:
+    found = typed("reembed", "--embedder", "openai:other", "--json").json
+    check(found, documented(typed("reembed", "--help").out))
+    assert found["path"] == str(unnamed)
+    assert (found["before"]["embedder"], found["after"]["embedder"]) == (
+        "openai:test",
+        "openai:other",
+    )
+    assert (found["embedded"], found["reused"]) == (found["chunks"], 0)
+
+
+@pytest.mark.parametrize("place", ["RAG_EMBEDDINGS__MODEL", "rag.toml, section embeddings"])
+def test_settings_that_still_name_the_old_model_are_told_of(
+    unnamed: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if place.startswith("rag.toml"):
+        (unnamed / "rag.toml").write_text('embeddings.model = "openai:test"\n', encoding="utf-8")
+    else:
+        monkeypatch.setenv(place, "openai:test")
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert ended.code == 0
+    assert ended.err == (
+        f"warning: {place} still names 'openai:test', so that the index cannot be opened; name "
+        "'openai:other' there, or nothing: an index opens with its own\n"
+    )
+    refused = typed("search", "pilot")
+    assert refused.code == 4
+    assert "rag reembed --embedder openai:test" in refused.err
+
+
+def test_settings_that_name_the_new_model_already_are_right(
+    unnamed: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_EMBEDDINGS__MODEL", "openai:other")
+    assert "rag reembed --embedder openai:other" in typed("sync").err
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.err) == (0, "")
+    assert typed("search", "pilot").code == 0
+
+
+def test_a_server_that_fails_leaves_the_old_index_and_says_how_to_go_on(
+    unnamed: Path, server: Server, typed: Typed
+) -> None:
+    server.faults.append(status(401))
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.err.endswith(
+        "; it was to embed 'harbour.md'; the old index answers as before; run rag reembed again "
+        "to go on\n"
+    )
+    assert typed("search", "pilot").code == 0
+    shown = typed("status").out
+    assert "unfinished reembedding with openai:other · rag reembed --embedder openai:other" in shown
+    assert typed("reembed", "--embedder", "openai:other").code == 0
+    assert "unfinished" not in typed("status").out
+
+
+def test_an_index_whose_model_cannot_be_had_is_told_and_can_be_reembedded(
+    unnamed: Path, typed: Typed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with closing(Catalog(unnamed / ".rag", write=True)) as catalog:
+        catalog.set(embedder=str(tmp_path_factory.getbasetemp() / "no-model"))
+    refused = typed("search", "pilot")
+    assert refused.code == 4
+    assert "no-model', which cannot be had" in refused.err
+    assert typed("reembed", "--embedder", "openai:other").code == 0
+    assert typed("search", "pilot").code == 0
+
+
 # ---- what is meant ----------------------------------------------------------------------------
 
 
@@ -738,6 +845,8 @@ def test_the_bundled_model_answers_without_any_setting(
         ("ask x --model ''", "setting synthesis.model = ''"),
         ("search ''", "is empty; ask something"),
         ("ask ' '", "the question is empty; ask something"),
+        ("reembed", "Missing option '--embedder'"),
+        ("reembed --embedder ''", "setting embeddings.model = ''"),
         ("show harbor.md", "there is no document 'harbor.md'; the nearest is 'harbour.md'"),
         ("show harbour.md:77", "there is no line 77 in 'harbour.md', which has 9"),
         ("show harbour.md:0", "there is no line 0 in 'harbour.md', which has 9"),
