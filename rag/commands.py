@@ -371,9 +371,10 @@ def forget(
 
     Exit code 0: all is well, also after --fix; 4: something is not.
 
-    JSON: {checks: [{name, told, findings: [finding]}], findings: [finding],
-      fixed: [finding], size_bytes: {part: bytes}, seconds}
-      finding: {check, what, mend: what to do, fixable: whether --fix does it}
+    JSON: {checks: [{name, told, findings: [{check, what, mend, fixable}], skipped}],
+      findings: [{check, what, mend, fixable}], fixed: [{check, what, mend, fixable}],
+      size_bytes: {part: bytes}, seconds}
+      mend: what to do; fixable: whether --fix does it; findings: those of all checks
     """,
 )
 def doctor(

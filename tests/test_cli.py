@@ -322,6 +322,95 @@ def test_the_json_of_sync_is_the_documented_one(folder: Path, typed: Typed) -> N
     assert ended.json["embedded"] == 0
 
 
+def test_the_json_of_forget_is_the_documented_one(folder: Path, typed: Typed) -> None:
+    write_harbour(folder)
+    typed("sync")
+    ended = typed("forget", "rivers/砚溪.md", "--ignore", "--json")
+    check(ended.json, documented(typed("forget", "--help").out))
+    assert (ended.code, ended.json["ids"]) == (0, ["rivers/砚溪.md"])
+    assert (ended.json["ignored"], ended.json["found"]) == (["/rivers/砚溪.md"], [])
+    assert ended.json["runs"] > 50
+
+
+def test_the_json_of_doctor_is_the_documented_one(folder: Path, typed: Typed) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "terms-0001" / "meta.json").unlink()
+    ended = typed("doctor", "--json")
+    check(ended.json, documented(typed("doctor", "--help").out))
+    assert ended.code == 4
+    (finding,) = ended.json["findings"]
+    assert (finding["check"], finding["fixable"]) == ("terms", True)
+    fixed = typed("doctor", "--fix", "--json")
+    check(fixed.json, documented(typed("doctor", "--help").out))
+    assert (fixed.code, fixed.json["findings"], fixed.json["fixed"]) == (0, [], [finding])
+
+
+# ---- forget and doctor ------------------------------------------------------------------------
+
+
+def test_a_file_is_forgotten_by_its_path_from_here(
+    folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    monkeypatch.chdir(folder / "rivers")
+    refused = typed("forget", "砚溪.md")
+    assert refused.code == 2
+    assert "'rivers/砚溪.md' still lies in the folder" in refused.err
+    (folder / "rivers" / "砚溪.md").unlink()
+    ended = typed("forget", "砚溪.md")
+    assert ended.code == 0
+    assert re.fullmatch(
+        r"forgotten +1\n    rivers/砚溪\.md\nvectors +\d+  removed\n"
+        r"searched \d+ files, [\d.]+ [kM]B: no 32-byte run of it is left\n\d+\.\d s\n",
+        ended.out,
+    )
+
+
+def test_what_is_left_of_a_forgotten_file_is_shown_with_exit_code_4(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / "harbour.md").rename(folder / ".rag" / "harbour.txt")
+    ended = typed("forget", "harbour.md")
+    assert ended.code == 4
+    assert "a 32-byte run of it is left in\n    harbour.txt\nthese are no files of rag" in ended.out
+
+
+def test_a_doctor_prints_a_line_for_each_check_and_what_mends_a_finding(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "terms-0001" / "meta.json").unlink()
+    ended = typed("doctor")
+    assert ended.code == 4
+    lines = ended.out.splitlines()
+    signs = {line[2:13].strip(): line[0] for line in lines if line[:1] in {"✓", "✗"}}
+    assert signs.pop("terms") == "✗"
+    assert signs == dict.fromkeys(
+        ("catalog", "texts", "chroma", "recall", "vectors", "windows", "folders", "versions"), "✓"
+    )
+    place = lines.index("✗ terms      meta.json is not what was written")
+    assert lines[place + 1].strip().startswith("→ rag doctor --fix, or the next sync, builds it")
+    assert lines[-1].startswith("1 finding · ")
+
+
+def test_a_doctor_of_an_index_that_cannot_be_opened_says_what_to_do(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "catalog.sqlite3").write_bytes(b"x" * 8192)
+    ended = typed("doctor")
+    assert ended.code == 4
+    assert ended.out.startswith("✗ catalog    the catalog ")
+    assert "restore it from a backup, or move its folder away and sync again" in ended.out
+    assert typed("doctor", "--json").json["findings"][0]["check"] == "catalog"
+
+
 # ---- search -----------------------------------------------------------------------------------
 
 

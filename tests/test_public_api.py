@@ -49,6 +49,8 @@ def test_a_public_function_says_what_goes_in_and_comes_out(name: str) -> None:
         ("ask", "question budget where"),
         ("stream", "question budget where"),
         ("status", ""),
+        ("forget", "ids ignore"),
+        ("doctor", "fix progress"),
         ("reembed", "embedder progress"),
     ],
 )
