@@ -21,6 +21,8 @@ from typing import Self, cast, get_args
 
 from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
+from rag.embeddings import bundled
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
@@ -334,6 +336,24 @@ class Corpus:
             raise _never_synced(self.path)
         self.close()
         return forgetting.forget(self.path, ids, ignore=ignore, facts=self._facts)
+
+    def leave_out(self, *ids: str) -> tuple[str, ...]:
+        """Write files of the folder into ``.ragignore``, so that no sync indexes them.
+
+        Returns
+        -------
+        tuple of str
+            The lines that were written; none for a file that is left out already.
+
+        Raises
+        ------
+        ValueError
+            A name holds a line break.
+        CorpusError
+            ``.ragignore`` cannot be read or written.
+        """
+        is_out = folder.left_out(self.path)
+        return folder.leave_out(self.path, [id_ for id_ in ids if not is_out(id_)])
 
     def reembed(self, embedder: Embedder, *, progress: OnProgress | None = None) -> ReembedReport:
         """Make the index that of another embedder, from the texts that it holds.
@@ -935,6 +955,8 @@ def _embedder(settings: Settings) -> Embedder:
             batch_size=chosen.batch_size,
             timeout_s=chosen.timeout_s,
         )
+    if chosen.model in bundled.NAMES and chosen.device in {None, "cpu"}:
+        return OnnxEmbedder(precision=chosen.precision)
     return SentenceTransformerEmbedder(
         chosen.model, device=chosen.device, batch_size=chosen.batch_size
     )

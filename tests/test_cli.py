@@ -33,16 +33,8 @@ from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
 COMMANDS = (
-    "sync",
-    "search",
-    "ask",
-    "show",
-    "status",
-    "forget",
-    "doctor",
-    "reembed",
-    "eval",
-    "tune",
+    *("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed"),
+    *("eval", "tune"),
 )
 HARBOUR = """# Harbour
 

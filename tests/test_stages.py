@@ -25,12 +25,14 @@ JUDGES = {"measuring", "tuning"}
 """What asks whole corpora to tell how good they are; no stage is known to it."""
 COMMAND_LINE = {
     "__main__",
+    "advising",
     "arguments",
     "charts",
     "cli",
     "commands",
     "figures",
     "judging",
+    "manual",
     "places",
     "printing",
     "rounds",

@@ -114,7 +114,7 @@ def _walk(
             if not directory and entry.name in _OWN:
                 continue
             if not _is_utf8(name):
-                message = f"the name {_shown(name)!r} is not UTF-8; rename it"
+                message = f"the name '{_shown(name)}' is not UTF-8; rename it"
                 listing.failed.append(_failure(_shown(name), message))
             elif entry.name.startswith("."):
                 listing.skipped.append(Skipped(id=name + "/" * is_folder, reason="hidden"))

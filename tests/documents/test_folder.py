@@ -138,7 +138,8 @@ def test_a_name_that_is_not_utf8_is_a_failure(tmp_path: Path) -> None:
     listing = list_files(tmp_path, is_supported=is_text)
     assert [failure.id for failure in listing.failed] == [r"\xc0\xaf.md"]
     assert isinstance(listing.failed[0].error, UnreadableDocument)
-    assert "rename it" in str(listing.failed[0].error)
+    said = str(listing.failed[0].error)
+    assert said == r"the name '\xc0\xaf.md' is not UTF-8; rename it"
 
 
 def test_a_folder_whose_name_is_not_utf8_is_one_failure_for_all_below(tmp_path: Path) -> None:
