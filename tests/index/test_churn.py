@@ -21,7 +21,8 @@ class Scattering(HashingEmbedder):
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         seeds = [int(text.replace(" ", "")) for text in texts]
         rows = np.stack([np.random.default_rng(seed).normal(size=384) for seed in seeds])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        unit: Matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return unit
 
 
 def edition(document: int, number: int) -> Record:
