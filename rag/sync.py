@@ -56,7 +56,8 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """What a sync has to do, known before anything is read."""
 
-    to_read: list[tuple[File, FileFacts]] = field(default_factory=list)
+    to_read: list[tuple[File, FileFacts | None]] = field(default_factory=list)
+    """With None for a text that is no file."""
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
@@ -171,7 +172,7 @@ def _plan_file(
 
 def _find_moves(plan: Plan, vanished: dict[str, str]) -> None:
     """Pair new files with vanished ones of the same bytes."""
-    hashes = {file.id: facts.file_hash for file, facts in plan.to_read}
+    hashes = {file.id: facts.file_hash for file, facts in plan.to_read if facts is not None}
     for id_ in plan.added:
         old = vanished.pop(hashes[id_], None) if hashes[id_] else None
         if old is not None:
@@ -206,6 +207,7 @@ class Sync:
     ) -> None:
         self.embedded = 0
         self.reused = 0
+        self.unused_vectors = 0
         self._plan = plan
         self._writer = writer
         self._load = load
@@ -238,6 +240,7 @@ class Sync:
             self.write(batch)
         if not self._plan.failed:  # Else some belong to what the next sync will try again.
             catalog.prune_vectors()
+        self.unused_vectors = catalog.unused_vectors()
         self._tell("indexing")
 
     def record(self, document: Document, facts: FileFacts | None) -> Record:
@@ -385,7 +388,7 @@ class Sync:
 
 
 def _size(batch: Sequence[Record]) -> int:
-    return sum(record.facts.size for record in batch if record.facts is not None)
+    return sum(len(r.document.text) if r.facts is None else r.facts.size for r in batch)
 
 
 def _hash(path: Path) -> str:

@@ -93,13 +93,13 @@ class Screen:
             flow.end()
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show on a terminal that something is at work."""
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show on a terminal that something is at work; yields how to tell what it is at now."""
         if not sys.stderr.isatty():
-            yield
+            yield lambda _: None
             return
-        with self._err.status(what, spinner="dots"):
-            yield
+        with self._err.status(visible(what), spinner="dots") as status:
+            yield lambda now: status.update(visible(now))
 
     @contextmanager
     def progress(self) -> Iterator["Callable[[Progress], None]"]:

@@ -19,6 +19,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,15 @@ import pytest
 
 import rag
 from rag.cli import run
+from rag.index.catalog import Catalog
 from rag.index.locks import writing
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
-COMMANDS = ("sync", "search", "ask", "show", "status")
+COMMANDS = (
+    *("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed"),
+    *("eval", "tune"),
+)
 HARBOUR = """# Harbour
 
 ## Pilots
@@ -215,7 +220,7 @@ def check(found: Any, shape: Any) -> None:
             check(each, shape[0])
     elif isinstance(shape, dict) and list(shape) in (["part"], ["key"]):
         assert isinstance(found, dict)
-    elif isinstance(shape, dict):
+    elif isinstance(shape, dict) and found is not None:
         assert list(found) == list(shape)
         for key, value in found.items():
             check(value, shape[key])
@@ -315,6 +320,95 @@ def test_the_json_of_sync_is_the_documented_one(folder: Path, typed: Typed) -> N
     assert ended.code == 0
     assert ended.json["moved"] == [{"old": "harbour.md", "new": "manual.md"}]
     assert ended.json["embedded"] == 0
+
+
+def test_the_json_of_forget_is_the_documented_one(folder: Path, typed: Typed) -> None:
+    write_harbour(folder)
+    typed("sync")
+    ended = typed("forget", "rivers/砚溪.md", "--ignore", "--json")
+    check(ended.json, documented(typed("forget", "--help").out))
+    assert (ended.code, ended.json["ids"]) == (0, ["rivers/砚溪.md"])
+    assert (ended.json["ignored"], ended.json["found"]) == (["/rivers/砚溪.md"], [])
+    assert ended.json["runs"] > 50
+
+
+def test_the_json_of_doctor_is_the_documented_one(folder: Path, typed: Typed) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "terms-0001" / "meta.json").unlink()
+    ended = typed("doctor", "--json")
+    check(ended.json, documented(typed("doctor", "--help").out))
+    assert ended.code == 4
+    (finding,) = ended.json["findings"]
+    assert (finding["check"], finding["fixable"]) == ("terms", True)
+    fixed = typed("doctor", "--fix", "--json")
+    check(fixed.json, documented(typed("doctor", "--help").out))
+    assert (fixed.code, fixed.json["findings"], fixed.json["fixed"]) == (0, [], [finding])
+
+
+# ---- forget and doctor ------------------------------------------------------------------------
+
+
+def test_a_file_is_forgotten_by_its_path_from_here(
+    folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    monkeypatch.chdir(folder / "rivers")
+    refused = typed("forget", "砚溪.md")
+    assert refused.code == 2
+    assert "'rivers/砚溪.md' still lies in the folder" in refused.err
+    (folder / "rivers" / "砚溪.md").unlink()
+    ended = typed("forget", "砚溪.md")
+    assert ended.code == 0
+    assert re.fullmatch(
+        r"forgotten +1\n    rivers/砚溪\.md\nvectors +\d+  removed\n"
+        r"searched \d+ files, [\d.]+ [kM]B: no 32-byte run of it is left\n\d+\.\d s\n",
+        ended.out,
+    )
+
+
+def test_what_is_left_of_a_forgotten_file_is_shown_with_exit_code_4(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / "harbour.md").rename(folder / ".rag" / "harbour.txt")
+    ended = typed("forget", "harbour.md")
+    assert ended.code == 4
+    assert "a 32-byte run of it is left in\n    harbour.txt\nthese are no files of rag" in ended.out
+
+
+def test_a_doctor_prints_a_line_for_each_check_and_what_mends_a_finding(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "terms-0001" / "meta.json").unlink()
+    ended = typed("doctor")
+    assert ended.code == 4
+    lines = ended.out.splitlines()
+    signs = {line[2:13].strip(): line[0] for line in lines if line[:1] in {"✓", "✗"}}
+    assert signs.pop("terms") == "✗"
+    assert signs == dict.fromkeys(
+        ("catalog", "texts", "chroma", "recall", "vectors", "windows", "folders", "versions"), "✓"
+    )
+    place = lines.index("✗ terms      meta.json is not what was written")
+    assert lines[place + 1].strip().startswith("→ rag doctor --fix, or the next sync, builds it")
+    assert lines[-1].startswith("1 finding · ")
+
+
+def test_a_doctor_of_an_index_that_cannot_be_opened_says_what_to_do(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "catalog.sqlite3").write_bytes(b"x" * 8192)
+    ended = typed("doctor")
+    assert ended.code == 4
+    assert ended.out.startswith("✗ catalog    the catalog ")
+    assert "restore it from a backup, or move its folder away and sync again" in ended.out
+    assert typed("doctor", "--json").json["findings"][0]["check"] == "catalog"
 
 
 # ---- search -----------------------------------------------------------------------------------
@@ -627,6 +721,110 @@ def test_the_bundled_model_answers_without_any_setting(
     assert "“The pilot must be on board two hours before high water.” [1]\n" in ended.out
 
 
+# ---- another embedder -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unnamed(folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a corpus that openai:test has indexed, and which no setting names any more."""
+    write_harbour(folder)
+    assert typed("sync").code == 0
+    monkeypatch.delenv("RAG_EMBEDDINGS__MODEL")
+    return folder
+
+
+def test_an_index_opens_with_the_model_that_it_was_made_with(unnamed: Path, typed: Typed) -> None:
+    assert "embedder   openai:test\n" in typed("status").out
+    assert typed("search", "pilot", "--json").json["hits"][0]["document_id"] == "harbour.md"
+    assert typed("sync").code == 0
+
+
+def test_the_index_becomes_that_of_another_model(
+    unnamed: Path, server: Server, typed: Typed
+) -> None:
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.fullmatch(
+        r"embedder   openai:test → openai:other\ndocuments  3 · 4 chunks\n"
+        r"4 chunks embedded, 0 reused · \d+\.\d s\n",
+        ended.out,
+    )
+    assert {request.body["model"] for request in list(server.requests)[-1:]} == {"other"}
+    assert "embedder   openai:other\n" in typed("status").out
+    assert typed("search", "pilot").code == 0
+    again = typed("reembed", "--embedder", "openai:other")
+    assert again.out == "nothing to do: the index is that of openai:other already\n"
+
+
+def test_the_json_of_reembed_is_the_documented_one(unnamed: Path, typed: Typed) -> None:
+    found = typed("reembed", "--embedder", "openai:other", "--json").json
+    check(found, documented(typed("reembed", "--help").out))
+    assert found["path"] == str(unnamed)
+    assert (found["before"]["embedder"], found["after"]["embedder"]) == (
+        "openai:test",
+        "openai:other",
+    )
+    assert (found["embedded"], found["reused"]) == (found["chunks"], 0)
+
+
+@pytest.mark.parametrize("place", ["RAG_EMBEDDINGS__MODEL", "rag.toml, section embeddings"])
+def test_settings_that_still_name_the_old_model_are_told_of(
+    unnamed: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if place.startswith("rag.toml"):
+        (unnamed / "rag.toml").write_text('embeddings.model = "openai:test"\n', encoding="utf-8")
+    else:
+        monkeypatch.setenv(place, "openai:test")
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert ended.code == 0
+    assert ended.err == (
+        f"warning: {place} still names 'openai:test', so that the index cannot be opened; name "
+        "'openai:other' there, or nothing: an index opens with its own\n"
+    )
+    refused = typed("search", "pilot")
+    assert refused.code == 4
+    assert "rag reembed --embedder openai:test" in refused.err
+
+
+def test_settings_that_name_the_new_model_already_are_right(
+    unnamed: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_EMBEDDINGS__MODEL", "openai:other")
+    assert "rag reembed --embedder openai:other" in typed("sync").err
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.err) == (0, "")
+    assert typed("search", "pilot").code == 0
+
+
+def test_a_server_that_fails_leaves_the_old_index_and_says_how_to_go_on(
+    unnamed: Path, server: Server, typed: Typed
+) -> None:
+    server.faults.append(status(401))
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.err.endswith(
+        "; it was to embed 'harbour.md'; the old index answers as before; run rag reembed again "
+        "to go on\n"
+    )
+    assert typed("search", "pilot").code == 0
+    shown = typed("status").out
+    assert "unfinished reembedding with openai:other · rag reembed --embedder openai:other" in shown
+    assert typed("reembed", "--embedder", "openai:other").code == 0
+    assert "unfinished" not in typed("status").out
+
+
+def test_an_index_whose_model_cannot_be_had_is_told_and_can_be_reembedded(
+    unnamed: Path, typed: Typed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with closing(Catalog(unnamed / ".rag", write=True)) as catalog:
+        catalog.set(embedder=str(tmp_path_factory.getbasetemp() / "no-model"))
+    refused = typed("search", "pilot")
+    assert refused.code == 4
+    assert "no-model', which cannot be had" in refused.err
+    assert typed("reembed", "--embedder", "openai:other").code == 0
+    assert typed("search", "pilot").code == 0
+
+
 # ---- what is meant ----------------------------------------------------------------------------
 
 
@@ -648,6 +846,8 @@ def test_the_bundled_model_answers_without_any_setting(
         ("ask x --model ''", "setting synthesis.model = ''"),
         ("search ''", "is empty; ask something"),
         ("ask ' '", "the question is empty; ask something"),
+        ("reembed", "Missing option '--embedder'"),
+        ("reembed --embedder ''", "setting embeddings.model = ''"),
         ("show harbor.md", "there is no document 'harbor.md'; the nearest is 'harbour.md'"),
         ("show harbour.md:77", "there is no line 77 in 'harbour.md', which has 9"),
         ("show harbour.md:0", "there is no line 0 in 'harbour.md', which has 9"),

@@ -1,6 +1,7 @@
 """Several processes at one corpus: a writer that is killed, readers beside one that writes."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -18,7 +19,9 @@ from rag.errors import CorpusLocked
 from rag.index.catalog import Catalog
 from rag.settings import settings_from
 from rag.testing import HashingEmbedder
-from rag.types import By
+from rag.types import By, Progress
+from tests.documents.make_pdf import make_pdf
+from tests.documents.test_worker import children
 from tests.index.samples import Child, output, start
 
 DOCUMENTS = 12
@@ -449,3 +452,24 @@ def test_a_reader_of_five_chunks_finds_all_twenty_five_once_another_process_has_
             assert len(corpus.search("barges", k=24, by=by)) == 24
         assert corpus._opened._chroma is not None, "Chroma was not asked"
         assert corpus.status().chunks == 25
+
+
+# ---- the process that reads files -------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has open is read in /proc")
+def test_the_process_that_reads_files_holds_none_of_the_index(tmp_path: Path) -> None:
+    for name in ("a.pdf", "b.pdf"):
+        (tmp_path / name).write_bytes(make_pdf([("The pilot boards.",)]))
+    held: dict[int, set[str]] = {}
+
+    def look(_: Progress) -> None:
+        for child in children():
+            files = Path(f"/proc/{child}/fd").iterdir()
+            held[child] = {os.readlink(file) for file in files}  # noqa: PTH115 - no path, maybe
+
+    with opened(tmp_path) as corpus:
+        corpus.sync(progress=look)
+    (files,) = held.values()
+    assert any(file.startswith("socket:") for file in files)
+    assert not [file for file in files if file.startswith(str(tmp_path / ".rag"))]

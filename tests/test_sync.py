@@ -59,7 +59,7 @@ def plan_of(
 
 def facts_of(*files: File) -> dict[str, FileFacts]:
     """Give what is known of files once they are indexed."""
-    return {file.id: facts for file, facts in plan_of(files).to_read}
+    return {file.id: facts for file, facts in plan_of(files).to_read if facts is not None}
 
 
 def lists(plan: Plan) -> dict[str, object]:
@@ -85,6 +85,7 @@ def test_a_file_that_is_not_known_is_added_and_read(tmp_path: Path) -> None:
     assert lists(plan) == {"added": ["a.txt"]}
     ((read, facts),) = plan.to_read
     assert read == file
+    assert facts is not None
     assert (facts.size, facts.mtime_ns, facts.reader) == (17, LONG_AGO, "1")
     assert facts.file_hash == "3419642f0825498f9fbd56ec5e9f1a51e80077cbe8bb42d643176d13fc2e95a3"
     assert facts.checked_ns > LONG_AGO
@@ -188,6 +189,7 @@ def test_a_file_that_vanishes_while_it_is_hashed_fails_and_removes_nothing(tmp_p
 def test_a_file_over_the_limit_is_read_without_being_hashed(tmp_path: Path) -> None:
     plan = plan_of([a_file(tmp_path, "a.txt", "x" * 1001)])
     ((_, facts),) = plan.to_read
+    assert facts is not None
     assert facts.file_hash == ""
 
 
@@ -382,13 +384,22 @@ def test_a_move_embeds_nothing_and_leaves_nothing_behind(place: Workplace) -> No
         assert [hit.chunk.document_id for hit in store.lexical("pilot", 5)] == ["b.txt"]
 
 
-def test_a_vector_that_no_chunk_uses_is_forgotten(place: Workplace) -> None:
+def test_a_text_that_comes_back_is_not_embedded_again(place: Workplace) -> None:
     place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("b.txt", "A barge lies here.")
     place.sync()
+    (place.folder / "b.txt").unlink()
     place.write("a.txt", "The pilot boards.")
     place.sync()
     with opened(place.index) as store:
-        assert store.catalog._rows("SELECT count(*) FROM vectors") == [(1,)]
+        assert store.catalog.unused_vectors() == 2
+    place.embedder.calls.clear()
+    place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("c.txt", "A barge lies here.")
+    place.sync()
+    assert place.embedder.calls == []
+    with opened(place.index) as store:
+        assert store.catalog.unused_vectors() == 0
 
 
 def test_a_file_whose_reader_is_not_installed_fails_alone(place: Workplace) -> None:

@@ -22,11 +22,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling, StaticEm
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from rag.embeddings.sentence_transformer import (
-    DEFAULT_PACKAGE,
-    SentenceTransformerEmbedder,
-    _default_folder,
-)
+from rag.embeddings import bundled
+from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import BadResponse, ProviderError
 from rag.testing import EmbedderContract
 
@@ -49,7 +46,7 @@ def a_tokenizer() -> Tokenizer:
 def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     """Save a random model of two layers that reads 64 tokens, and whose files speak of 16.
 
-    Its weights are the same in every run, and large: with small ones all texts are alike.
+    Its weights are the same in every run, and large: with small ones all texts look alike.
     """
     tokenizer = a_tokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -69,7 +66,7 @@ def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     BertModel(
         BertConfig(
             vocab_size=len(WORDS),
-            hidden_size=8,
+            hidden_size=32,
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=16,
@@ -79,9 +76,15 @@ def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     ).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"))
     SentenceTransformer(
-        modules=[transformer, Pooling(8, pooling_mode="mean")], prompts=prompts
+        modules=[transformer, Pooling(32, pooling_mode="mean")], prompts=prompts
     ).save(str(folder / "model"))
     return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def minilm() -> SentenceTransformerEmbedder:
+    """The bundled model; its weights are loaded once."""
+    return SentenceTransformerEmbedder(device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,7 @@ def test_an_embedder_is_shown_by_its_name(minilm: SentenceTransformerEmbedder) -
 
 
 def test_what_is_said_of_the_bundled_model_is_what_it_says_once_loaded() -> None:
-    model = SentenceTransformer(str(_default_folder()), device="cpu")
+    model = SentenceTransformer(str(bundled.folder()), device="cpu")
     assert model.get_embedding_dimension() == 384
     assert model.max_seq_length == 256
     assert not any(model.prompts.values())
@@ -228,7 +231,7 @@ def test_the_longer_prompt_is_counted(bert: Path) -> None:
 def test_a_text_that_fits_only_without_its_prompt_is_refused(bert: Path) -> None:
     embedder = SentenceTransformerEmbedder(str(bert))
     assert embedder.max_tokens == 64
-    assert embedder.embed_documents(["tide " * 59]).shape == (1, 8)
+    assert embedder.embed_documents(["tide " * 59]).shape == (1, 32)
     with pytest.raises(ValueError, match="has 65 tokens"):
         embedder.embed_documents(["tide " * 60])
 
@@ -453,7 +456,7 @@ except ProviderError as error:
 
 
 def test_weights_of_the_bundled_model_that_are_missing_are_told(tmp_path: Path) -> None:
-    folder = tmp_path / DEFAULT_PACKAGE
+    folder = tmp_path / bundled.PACKAGE
     (folder / "model").mkdir(parents=True)
     (folder / "__init__.py").touch()
     code = """
@@ -470,8 +473,8 @@ except ProviderError as error:
 
 
 def test_damaged_weights_of_the_bundled_model_are_never_loaded(tmp_path: Path) -> None:
-    folder = tmp_path / DEFAULT_PACKAGE
-    shutil.copytree(_default_folder(), folder / "model")
+    folder = tmp_path / bundled.PACKAGE
+    shutil.copytree(bundled.folder(), folder / "model")
     (folder / "__init__.py").touch()
     weights = folder / "model" / "model.safetensors"
     with weights.open("r+b") as stream:
