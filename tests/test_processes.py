@@ -282,8 +282,8 @@ def read_on(folder: Path, *, once: bool) -> None:
     with opened(folder) as corpus:
         while number < 9 if once else not (folder / ".stop").exists():
             reader.ask(corpus, number)
+            (folder / ".asked").touch()
             number += 1
-            (folder / ".reading").touch()
         reader.ask(corpus, 0)  # Once more after the last sync.
     reader.report()
 
@@ -295,8 +295,9 @@ def run_beside(folder: Path, *, rounds: int) -> dict[str, float]:
         corpus.sync()
     (folder / ".finished").write_text("1", encoding="utf-8")
     lasting = start(READ, folder, "on")
-    while not (folder / ".reading").exists() and lasting.poll() is None:
-        time.sleep(0.02)  # On a busy machine the writer would be done before.
+    while not (folder / ".asked").exists():  # On a busy machine a reader starts for seconds.
+        assert lasting.poll() is None, "the reader has ended"
+        time.sleep(0.05)
     writer = start(WRITE, folder, rounds)
     reports = []
     while not (folder / ".stop").exists():
@@ -322,7 +323,8 @@ def finish(child: Child) -> dict[str, float]:
 
 
 def check_beside(seen: dict[str, float]) -> None:
-    assert seen["queries"] > 5 * seen["rounds"]
+    # How many more there are depends on how fast the writer ends its rounds.
+    assert seen["queries"] > 10
     assert seen["chroma open"] > 0
     assert (seen["crashes"], seen["stale"], seen["partial"]) == (0, 0, 0)
 
