@@ -33,10 +33,10 @@ def measure(folder: Path, sync: Callable[[list[tuple[str, str]]], int]) -> list[
     for step in ("first", "again", "edited")[: 3 if edition.exists() else 2]:
         if step == "edited":
             edition.replace(folder / "book.txt")
-        started = time.perf_counter()
+        started = time.process_time()  # What else the machine does counts for nobody.
         files = [(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.txt"))]
         embedded = sync(files)
-        steps.append({"embedded": embedded, "seconds": time.perf_counter() - started})
+        steps.append({"embedded": embedded, "seconds": time.process_time() - started})
     return steps
 
 

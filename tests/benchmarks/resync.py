@@ -3,7 +3,8 @@
     python -m tests.benchmarks.resync --peers /tmp/peers
 
 Two folders: 1,000 small files that do not change, and one book of some 400 chunks without
-headings, of which a paragraph changes. Embeddings only count what they are given. ``--peers``
+headings, of which a paragraph changes. Embeddings only count what they are given, seconds are
+those of the processor; ours include the counting of tokens, and keep the terms too. ``--peers``
 names an environment that holds LangChain and LlamaIndex; where there is none it is made, which
 takes package registries and a few minutes. Without it only this package is measured.
 """
