@@ -27,7 +27,7 @@ from typing import NoReturn, TextIO
 
 import typer
 
-import rag.judging  # noqa: F401 - whose commands it adds.
+import rag.advising  # noqa: F401 - whose command it adds, and that of `rag.judging`.
 from rag.commands import CORPUS, DOCUMENT, PROVIDER, app
 from rag.errors import CorpusError, DocumentError, ProviderError, RagError, WindowExceeded
 from rag.terminal import Screen

@@ -6,15 +6,11 @@ that ``--json`` prints are told in the help of each.
 
 # ruff: noqa: PLC0415 - as the first sentence but one says.
 
-import inspect
-import os
-import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 import rag
 from rag import printing, rounds, shapes
@@ -29,47 +25,13 @@ from rag.arguments import (
     read_where,
 )
 from rag.errors import CorpusError, CorpusLocked, CorpusMismatch, CorpusNotFound, ProviderError
+from rag.manual import Command, Group
 from rag.places import Places
 from rag.terminal import Screen, number
 from rag.types import By, ReembedReport, Status, SyncReport
 
 DOCUMENT, CORPUS, PROVIDER = 3, 4, 5
 """Exit codes of commands that ended, though not well; `rag.cli` has them all."""
-
-
-# ---- help -------------------------------------------------------------------------------
-
-
-class _Command(TyperCommand):
-    """A command whose examples are printed as they are written."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
-
-    def get_help(self, ctx: Any) -> str:
-        return _help(super().get_help(ctx), self.epilog)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Leave it to `get_help`."""
-
-
-class _Group(TyperGroup):
-    """The list of commands, likewise."""
-
-    def get_help(self, ctx: Any) -> str:
-        return _help(super().get_help(ctx), self.epilog)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Leave it to `get_help`."""
-
-
-def _help(text: str, epilog: str | None) -> str:
-    """Append the examples, and make headings stand out; typer undoes that in a pipe."""
-    if epilog:
-        text = f"{text.rstrip()}\n\n{inspect.cleandoc(epilog)}"
-    if "NO_COLOR" in os.environ:
-        return text
-    return re.sub(r"(?m)^\w+:", lambda match: typer.style(match[0], bold=True), text)
 
 
 # ---- commands ---------------------------------------------------------------------------
@@ -82,7 +44,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 
 
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -119,7 +81,7 @@ def root(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Make the index equal to the folder.",
     epilog="""
     Examples:
@@ -181,7 +143,7 @@ def sync(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     epilog="""
     Examples:
       rag search "who pays for the tug"
@@ -222,7 +184,7 @@ def search(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Answer a question with quotations.",
     epilog="""
     Examples:
@@ -283,7 +245,7 @@ def ask(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Show a passage in its place.",
     epilog="""
     Examples:
@@ -329,7 +291,7 @@ def show(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     epilog="""
     Examples:
       rag status
@@ -337,7 +299,8 @@ def show(
 
     JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
       synced_at, writer, version, unused_vectors, findings: [what is wrong],
-      reembedding: the embedder of a reembedding that has not ended, or null}
+      reembedding: embedder or null}
+      reembedding: one that is at work or was stopped.
     """,
 )
 def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
@@ -352,7 +315,7 @@ def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug 
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Remove a text with all of its traces.",
     epilog="""
     Examples:
@@ -398,7 +361,7 @@ def forget(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Check every promise of the index.",
     epilog="""
     Examples:
@@ -408,9 +371,10 @@ def forget(
 
     Exit code 0: all is well, also after --fix; 4: something is not.
 
-    JSON: {checks: [{name, told, findings: [finding]}], findings: [finding],
-      fixed: [finding], size_bytes: {part: bytes}, seconds}
-      finding: {check, what, mend: what to do, fixable: whether --fix does it}
+    JSON: {checks: [{name, told, findings: [{check, what, mend, fixable}], skipped}],
+      findings: [{check, what, mend, fixable}], fixed: [{check, what, mend, fixable}],
+      size_bytes: {part: bytes}, seconds}
+      mend: what to do; fixable: whether --fix does it; findings: those of all checks
     """,
 )
 def doctor(
@@ -444,7 +408,7 @@ def doctor(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Make the index that of another embedding model.",
     epilog="""
     Examples:

@@ -21,6 +21,8 @@ from typing import Self, cast, get_args
 
 from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
+from rag.embeddings import bundled
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
@@ -62,6 +64,9 @@ from rag.types import (
 
 INDEX_FOLDER = folder.INDEX_FOLDER
 OPENAI_PREFIX = "openai:"
+_RETRIES = 2
+"""Of a server of embeddings by its SDK, which waits up to two minutes each time and tells nobody;
+a sync waits itself, longer and visibly."""
 _TOKENS_A_HIT = 40
 """A context of so many tokens is offered one hit: chunks have 100 to 200, so that what is
 offered exceeds what fits several times, and what is left out can be listed."""
@@ -334,6 +339,24 @@ class Corpus:
             raise _never_synced(self.path)
         self.close()
         return forgetting.forget(self.path, ids, ignore=ignore, facts=self._facts)
+
+    def leave_out(self, *ids: str) -> tuple[str, ...]:
+        """Write files of the folder into ``.ragignore``, so that no sync indexes them.
+
+        Returns
+        -------
+        tuple of str
+            The lines that were written; none for a file that is left out already.
+
+        Raises
+        ------
+        ValueError
+            A name holds a line break.
+        CorpusError
+            ``.ragignore`` cannot be read or written.
+        """
+        is_out = folder.left_out(self.path)
+        return folder.leave_out(self.path, [id_ for id_ in ids if not is_out(id_)])
 
     def reembed(self, embedder: Embedder, *, progress: OnProgress | None = None) -> ReembedReport:
         """Make the index that of another embedder, from the texts that it holds.
@@ -934,7 +957,10 @@ def _embedder(settings: Settings) -> Embedder:
             max_tokens=chosen.max_tokens,
             batch_size=chosen.batch_size,
             timeout_s=chosen.timeout_s,
+            max_retries=_RETRIES,
         )
+    if chosen.model in bundled.NAMES and chosen.device in {None, "cpu"}:
+        return OnnxEmbedder(precision=chosen.precision)
     return SentenceTransformerEmbedder(
         chosen.model, device=chosen.device, batch_size=chosen.batch_size
     )

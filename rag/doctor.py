@@ -19,7 +19,7 @@ import numpy as np
 
 from rag.documents import loaders
 from rag.errors import CorpusError, CorpusMismatch, ProviderError
-from rag.index import child, copies, inspection, locks
+from rag.index import child, copies, inspection, locks, succession
 from rag.index.catalog import FORMAT, Catalog
 from rag.index.copies import CopyFailed
 from rag.index.inspection import Inspection
@@ -84,9 +84,14 @@ def examine(
 def unopened(error: CorpusError) -> Examination:
     """Report an index that cannot even be opened."""
     name = "versions" if isinstance(error, CorpusMismatch) else "catalog"
+    check = Check(name=name, told="", findings=(_as_finding(name, error),))
+    return Examination(checks=(check,))
+
+
+def _as_finding(name: str, error: CorpusError) -> Finding:
+    """Tell an error's advice, which follows on what happened, from that."""
     what, _, mend = str(error).partition("; ")
-    finding = Finding(check=name, what=what, mend=mend or _RESTORE)
-    return Examination(checks=(Check(name=name, told="", findings=(finding,)),))
+    return Finding(check=name, what=what, mend=mend or _RESTORE)
 
 
 def _checks(folder: Path, embedder: Embedder, facts: Mapping[str, str], tell: Tell) -> list[Check]:
@@ -199,6 +204,8 @@ def _folders(folder: Path, catalog: Catalog) -> Check:
     """Find the folders of copies that are none any more."""
     unused = catalog.unused_vectors()
     told = f"none belongs to nobody; {unused:,} unused vectors kept"
+    if following := succession.unfinished(folder):
+        told += f"; a reembedding with {following} is unfinished"
     if locks.writer(folder) is not None:
         return Check(name="folders", told="not looked at, since a writer is at work", skipped=True)
     flaws = tuple(f"{name} is no copy any more" for name in copies.strays(folder, catalog))
@@ -218,5 +225,5 @@ def _versions(catalog: Catalog, facts: Mapping[str, str]) -> Check:
     try:
         check_facts(catalog, facts)
     except CorpusError as error:
-        findings.append(Finding(check="versions", what=str(error), mend="open it as it was made"))
+        findings.append(_as_finding("versions", error))
     return Check(name="versions", told=told, findings=tuple(findings))

@@ -1,11 +1,10 @@
-"""The commands ``rag eval | tune``: how good a corpus finds, and what settings would find more.
+"""The command ``rag eval``: how much a corpus finds, by questions whose answers are known.
 
 As in `rag.commands`, what a command needs is imported when it runs.
 """
 
 # ruff: noqa: PLC0415 - as the sentence above says.
 
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag.arguments import CorpusFolder, Debug, Json, open_corpus
-from rag.commands import _Command, app
+from rag.commands import app
+from rag.manual import Command
 from rag.terminal import Screen, number
 from rag.types import By
 
@@ -27,20 +27,13 @@ if TYPE_CHECKING:
     from rag.measuring import Measured
     from rag.questions import Question
 
-_GENERATED = 200
-"""Questions that `rag tune` makes where there is no file: each half then has 100, by whose
-interval a difference of some .08 shows."""
-
 Questions = Annotated[Path | None, typer.Argument(metavar="[QUESTIONS]", hidden=True)]
 Seed = Annotated[int, typer.Option(metavar="N", help="Another one draws other questions.")]
 
 
-# ---- rag eval ---------------------------------------------------------------------------
-
-
 @app.command(
     "eval",
-    cls=_Command,
+    cls=Command,
     short_help="Measure what is found, by questions with known answers.",
     epilog="""
     Examples:
@@ -342,12 +335,14 @@ def _generate(
         message = f"{str(path)!r} is there already; name another file: rag eval FILE --generate {n}"
         raise ValueError(message)
     with screen.waiting("making questions"):
-        made, rejected = _make(corpus, n=n, seed=seed)
+        made, rejected = make(corpus, n=n, seed=seed)
     if not made:
         message = "no sentence or heading of these documents makes a question; are they synced?"
         raise ValueError(message)
     write_questions(path, made)
-    ignored = _keep_out(corpus.path, path)
+    own = path.resolve()
+    inside = own.is_relative_to(corpus.path)
+    ignored = corpus.leave_out(own.relative_to(corpus.path).as_posix()) if inside else ()
     counts = dict(sorted(Counter(question.type for question in made).items()))
     if as_json:
         screen.json({"path": str(path), "types": counts, "rejected": rejected})
@@ -359,7 +354,7 @@ def _generate(
     screen.note(f"written to {path}{added}")
 
 
-def _make(corpus: "Corpus", *, n: int, seed: int) -> "tuple[list[Question], dict[str, int]]":
+def make(corpus: "Corpus", *, n: int, seed: int) -> "tuple[list[Question], dict[str, int]]":
     """Make questions, a fifth of them by the chat model if there is one."""
     from rag.questioning import Made, ask_model, make_questions, numbered
 
@@ -370,121 +365,3 @@ def _make(corpus: "Corpus", *, n: int, seed: int) -> "tuple[list[Question], dict
     rest = n - len(asked.questions)
     others = make_questions(documents, rest, seed=seed) if rest or not n else []
     return numbered([*asked.questions, *others]), dict(asked.rejected)
-
-
-def _keep_out(corpus: Path, path: Path) -> bool:
-    """Name a file of the corpus in .ragignore; False where it is no file of it, or named."""
-    own = path.resolve()
-    if not own.is_relative_to(corpus):
-        return False
-    name = re.sub(r"([\\*?\[\]!# ])", r"\\\1", own.relative_to(corpus).as_posix())
-    ignore = corpus / ".ragignore"
-    text = ignore.read_text(encoding="utf-8-sig") if ignore.is_file() else ""
-    if {name, f"/{name}"} & set(text.splitlines()):
-        return False
-    gap = "" if not text or text.endswith("\n") else "\n"
-    with ignore.open("a", encoding="utf-8") as file:
-        file.write(f"{gap}/{name}\n")
-    return True
-
-
-# ---- rag tune ---------------------------------------------------------------------------
-
-
-@app.command(
-    cls=_Command,
-    short_help="Find settings that find more, if there are any.",
-    epilog="""
-    Examples:
-      rag tune                                 by questions.jsonl, or questions it makes
-      rag tune my-questions.jsonl --only retrieval.dense_weight
-      rag tune --write                         puts what holds into rag.toml
-
-    Settings are chosen by one half of the questions and checked by the other; what does not
-      hold there is not recommended. The index is only read: chunks of other sizes are
-      embedded into a temporary folder, which takes as long as a first sync for each size.
-
-    JSON: {path, questions, n_train, n_test, figure, trials: [{changes: {key: value}, mean}],
-      chosen: {key: value}, recommended: {key: value}, check: {figure, first, second,
-      difference, low, high, n, verdict} or null, left_out: [setting], written}
-      questions is null where they were made; written is the file, or null.
-    """,
-)
-def tune(
-    questions: Questions = None,
-    *,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY", help="Try only this setting; may be repeated."),
-    ] = None,
-    budget: Annotated[
-        int, typer.Option(metavar="TOKENS", help="Of the contexts whose evidence counts.")
-    ] = 1000,
-    write: Annotated[
-        bool, typer.Option("--write", help="Put what is recommended into rag.toml.")
-    ] = False,
-    seed: Seed = 0,
-    corpus: CorpusFolder = None,
-    as_json: Json = False,
-    _debug: Debug = False,
-) -> None:
-    """Find settings that find more on your documents, if there are any."""
-    from rag import figures, shapes
-    from rag.settings import value_of
-    from rag.tuning import Changes
-    from rag.tuning import tune as find
-
-    screen = Screen()
-    with open_corpus(corpus) as opened:
-        asked, path = _questions_to_tune_by(screen, opened, questions, seed=seed)
-        trials = 0
-
-        def told(changes: Changes) -> None:
-            nonlocal trials
-            trials += 1
-            tell(f"trial {trials}: {figures.said(changes)}")
-
-        with screen.waiting("halving the questions") as tell:
-            found = find(opened, asked, keys=only, budget=budget, seed=seed, progress=told)
-        now = {key: value_of(opened.settings, key) for key in found.chosen}
-        written = _write_settings(opened.path, found.recommended) if write else None
-        folder = opened.path
-    if as_json:
-        screen.json(shapes.describe_tuning(found, path=folder, questions=path, written=written))
-        return
-    figures.print_tuning(screen, found, defaults=now)
-    if found.recommended:
-        place = "rag tune --write puts it there" if written is None else f"written to {written}"
-        shaped = any(key.startswith("documents.") for key in found.recommended)
-        then = "; then make the index again: rag reembed" if shaped else ""
-        screen.note(place + then)
-
-
-def _questions_to_tune_by(
-    screen: Screen, corpus: "Corpus", path: Path | None, *, seed: int
-) -> "tuple[list[Question], Path | None]":
-    """Read the questions; where the corpus has none, make some."""
-    from rag.questions import FILE_NAME, read_questions
-
-    own = corpus.path / FILE_NAME
-    if path is None and not own.is_file():
-        made, _ = _make(corpus, n=_GENERATED, seed=seed)
-        screen.note(
-            f"there is no {FILE_NAME}: {number(len(made), 'question')} were made of the documents, "
-            "which copy their words; real ones tell more"
-        )
-        return made, None
-    path = path or own
-    return read_questions(path, document_of=corpus.document), path
-
-
-def _write_settings(folder: Path, changes: "Mapping[str, int | float]") -> Path | None:
-    """Put settings into rag.toml; None where there are none."""
-    from rag.settings import FILE_NAME, written_into
-
-    if not changes:
-        return None
-    path = folder / FILE_NAME
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
-    path.write_text(written_into(text, changes), encoding="utf-8")
-    return path

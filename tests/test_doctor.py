@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from rag.corpus import Corpus
+from rag.doctor import unopened
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
-from rag.errors import CorpusNotFound
+from rag.errors import CorpusError, CorpusNotFound
 from rag.index import copies
 from rag.index.catalog import Catalog
 from rag.index.lexicon import Lexicon
@@ -151,22 +152,32 @@ with opened(Path(sys.argv[1])) as corpus:
 # ---- the copies -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_copy_is_found_and_built_anew(
-    folder: Path, whole: tuple[Path, Answers], damage: str
-) -> None:
+def check_damage(folder: Path, whole: tuple[Path, Answers], damage: str) -> None:
     name, spoil = DAMAGES[damage]
     spoil(folder / ".rag")
     with opened(folder) as corpus:
-        found = corpus.doctor()
-        (finding,) = found.findings
+        mended = corpus.doctor(fix=True)
+        assert mended.findings == ()
+        (finding,) = mended.fixed
         assert finding.check == name
         assert finding.what.endswith("is not what was written")
         assert "rag doctor --fix" in finding.mend
-        mended = corpus.doctor(fix=True)
-        assert mended.findings == ()
-        assert mended.fixed == (finding,)
         assert answers(corpus) == whole[1]
+
+
+@pytest.mark.parametrize("damage", ["chroma: vectors random", "terms: segment cut"])
+def test_a_damaged_copy_is_found_and_built_anew(
+    folder: Path, whole: tuple[Path, Answers], damage: str
+) -> None:
+    check_damage(folder, whole, damage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whatever_happened_to_a_copy_is_found_and_mended(
+    folder: Path, whole: tuple[Path, Answers], damage: str
+) -> None:
+    check_damage(folder, whole, damage)
 
 
 def record_as_it_is(folder: Path, name: copies.Name) -> None:
@@ -222,11 +233,27 @@ def terms_of_other_words(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("forge", "name", "what"),
     [
-        (random_vectors, "chroma", ""),
+        # An error of Chroma's, or the end of the process that reads it by SIGSEGV.
+        pytest.param(random_vectors, "chroma", "", marks=pytest.mark.slow),
         (another_text, "chroma", "2 texts are not the catalog's"),
-        (another_place, "chroma", "240 positions or headings are not the catalog's"),
-        (terms_of_other_chunks, "terms", "3 chunks of the catalog are missing"),
-        (terms_of_other_words, "terms", "is scored otherwise than by its terms"),
+        pytest.param(
+            another_place,
+            "chroma",
+            "240 positions or headings are not the catalog's",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            terms_of_other_chunks,
+            "terms",
+            "3 chunks of the catalog are missing",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            terms_of_other_words,
+            "terms",
+            "is scored otherwise than by its terms",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_copy_that_says_something_else_than_the_catalog_is_found_and_built_anew(
@@ -238,20 +265,19 @@ def test_a_copy_that_says_something_else_than_the_catalog_is_found_and_built_ane
 ) -> None:
     forge(folder)
     with opened(folder) as corpus:
-        found = failed(corpus.doctor())
-        assert set(found) <= {name, "recall"}
-        assert what in " ".join(found[name])
         mended = corpus.doctor(fix=True)
         assert failed(mended) == {}
-        assert name in {finding.check for finding in mended.fixed}
+        assert {finding.check for finding in mended.fixed} == {name}
+        assert what in " ".join(finding.what for finding in mended.fixed)
         assert answers(corpus) == whole[1]
 
 
 def test_a_folder_that_belongs_to_nobody_is_found_and_deleted(folder: Path) -> None:
     shutil.copytree(folder / ".rag" / "terms-0001", folder / ".rag" / "terms-0007")
     with opened(folder) as corpus:
-        assert failed(corpus.doctor()) == {"folders": ["terms-0007 is no copy any more"]}
-        assert corpus.doctor(fix=True).findings == ()
+        mended = corpus.doctor(fix=True)
+        assert mended.findings == ()
+        assert [finding.what for finding in mended.fixed] == ["terms-0007 is no copy any more"]
     assert not (folder / ".rag" / "terms-0007").exists()
 
 
@@ -317,14 +343,31 @@ def test_vectors_of_another_model_are_found(folder: Path) -> None:
 def test_a_chunk_that_the_embedder_cannot_read_whole_is_found(folder: Path) -> None:
     embedder = HashingEmbedder()
     with opened(folder, embedder) as corpus:
-        embedder.max_tokens = 17
-        corpus._facts["chunk_size"] = "16"
-        (what, *_) = failed(corpus.doctor()).get("windows", [""])
-        assert what == ""
         embedder.max_tokens = 10
         found = failed(corpus.doctor())
     assert set(found) == {"windows"}
     assert "0.txt are longer than the 10 tokens that are read" in found["windows"][0]
+
+
+def test_terms_of_other_rules_are_found_and_built_anew(folder: Path) -> None:
+    change(folder, "UPDATE meta SET value = '0' WHERE key = 'term_rules'")
+    with opened(folder) as corpus:
+        mended = corpus.doctor(fix=True)
+        assert mended.findings == ()
+        assert [finding.what for finding in mended.fixed] == [
+            "they were made by other rules",
+            "terms-0001 is no copy any more",
+        ]
+
+
+def test_an_index_that_cannot_be_opened_is_a_finding_with_what_to_do(folder: Path) -> None:
+    overwrite(folder / ".rag" / "catalog.sqlite3")
+    with pytest.raises(CorpusError) as raised:
+        opened(folder).__enter__()
+    (finding,) = unopened(raised.value).findings
+    assert finding.check == "catalog"
+    assert finding.what.endswith("file is not a database")
+    assert "restore it from a backup, or move its folder away and sync again" in finding.mend
 
 
 def test_documents_of_an_older_reader_are_found(folder: Path) -> None:
@@ -333,5 +376,3 @@ def test_documents_of_an_older_reader_are_found(folder: Path) -> None:
         (finding,) = corpus.doctor(fix=True).findings
         assert finding.what == "1 documents were read by another version of the readers"
         assert finding.mend == "rag sync reads them again"
-        corpus.sync()
-        assert corpus.doctor().findings == ()

@@ -97,8 +97,8 @@ def test_the_figures_of_a_corpus_are_printed_with_their_intervals(
     wide = "····················●"
     assert f"evidence in 10 hits                1.000   1.000 – 1.000  {wide}" in lines
     assert any(each.startswith("refused where there is none        1.000") for each in lines)
-    assert any(each.startswith("type             n     recall@10") for each in lines)
-    assert any(each.startswith("condition        1   1.00 ± 0.00") for each in lines)
+    assert any(each.startswith("type             n    recall@10") for each in lines)
+    assert any(each.startswith("condition        1  1.00 ± 0.00") for each in lines)
     assert max(len(each.rstrip()) for each in lines) <= 100
 
 
@@ -210,13 +210,13 @@ def test_questions_that_are_indexed_themselves_are_warned_of(folder: Path, typed
 
 
 def test_questions_are_made_written_and_kept_out_of_the_index(folder: Path, typed: Typed) -> None:
-    ended = typed("eval", "made.jsonl", "--generate", "4")
+    ended = typed("eval", "made.jsonl", "--generate", "3")
     assert ended.code == 0
-    assert ended.out.endswith("4 questions\n")
+    assert ended.out.endswith("3 questions\n")
     assert ended.err == "written to made.jsonl; .ragignore now keeps it out of the index\n"
     assert (folder / ".ragignore").read_text("utf-8") == "questions.jsonl\n/made.jsonl\n"
     with Corpus.open(folder) as corpus:
-        assert len(read_questions(folder / "made.jsonl", document_of=corpus.document)) == 4
+        assert len(read_questions(folder / "made.jsonl", document_of=corpus.document)) == 3
     assert typed("sync", "--json").json["added"] == []
     assert typed("eval", "made.jsonl").code == 0
 

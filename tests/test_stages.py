@@ -19,18 +19,20 @@ PACKAGE = Path(rag.__file__).parent
 STAGES = {"documents", "embeddings", "index", "retrieval", "synthesis"}
 SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "providers"}
 """What every stage may use, and what uses no stage."""
-COMPOSERS = {"corpus", "doctor", "forgetting", "sync", "watching", "__init__"}
+COMPOSERS = {"corpus", "doctor", "forgetting", "reembedding", "sync", "watching", "__init__"}
 """The corpus, what tells that a sync is due, what is done to a whole index, the public names."""
 JUDGES = {"measuring", "tuning"}
 """What asks whole corpora to tell how good they are; no stage is known to it."""
 COMMAND_LINE = {
     "__main__",
+    "advising",
     "arguments",
     "charts",
     "cli",
     "commands",
     "figures",
     "judging",
+    "manual",
     "places",
     "printing",
     "rounds",

@@ -9,7 +9,8 @@ A *run* is 32 bytes of a text in UTF-8 that stand nowhere in the documents that 
    them whole, so that one look at a table for each block passes over nearly everything; around
    the few blocks that are in the table, whole runs are hashed and compared.
 
-500 MB take some three seconds where a document of 10 MB is looked for.
+Looking through an index of 500 MB for a document of 10 MB takes 13 s of one core, and up to 850
+MB of memory; for one of 100 kB 1.4 s.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -192,7 +192,9 @@ def _state(folder: Path, catalog: Catalog, name: copies.Name) -> Path | Inspecti
         told = "not looked at, since the folder cannot be written"
         return Inspection(told=told, skipped=True)
     if copy is None:
-        return Inspection(told="", flaws=("it was never finished",))
+        outdated = copies.is_outdated(catalog, name)
+        flaw = "they were made by other rules" if outdated else "it was never finished"
+        return Inspection(told="", flaws=(flaw,))
     if not copy.whole:
         return Inspection(told="", flaws=("the last write did not end",))
     if different := copies.differences(folder, copy):
