@@ -33,7 +33,7 @@ def run(work: Callable[[Interrupts], object]) -> None:
 
 
 def test_the_first_ctrl_c_waits_until_the_work_asks_for_it() -> None:
-    done = []
+    done: list[str] = []
 
     def work(interrupts: Interrupts) -> None:
         assert not interrupts.asked
