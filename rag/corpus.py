@@ -21,6 +21,8 @@ from typing import Self, cast, get_args
 
 from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
+from rag.embeddings import bundled
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
@@ -62,6 +64,9 @@ from rag.types import (
 
 INDEX_FOLDER = folder.INDEX_FOLDER
 OPENAI_PREFIX = "openai:"
+_RETRIES = 2
+"""Of a server of embeddings by its SDK, which waits up to two minutes each time and tells nobody;
+a sync waits itself, longer and visibly."""
 _TOKENS_A_HIT = 40
 """A context of so many tokens is offered one hit: chunks have 100 to 200, so that what is
 offered exceeds what fits several times, and what is left out can be listed."""
@@ -952,7 +957,10 @@ def _embedder(settings: Settings) -> Embedder:
             max_tokens=chosen.max_tokens,
             batch_size=chosen.batch_size,
             timeout_s=chosen.timeout_s,
+            max_retries=_RETRIES,
         )
+    if chosen.model in bundled.NAMES and chosen.device in {None, "cpu"}:
+        return OnnxEmbedder(precision=chosen.precision)
     return SentenceTransformerEmbedder(
         chosen.model, device=chosen.device, batch_size=chosen.batch_size
     )

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,7 +53,11 @@ class EmbeddingSettings(_Section):
     """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server.
     Where it is not set, an index opens with the model that it was made with."""
     device: str | None = Field(default=None, min_length=1)
-    """None: a GPU where there is one."""
+    """None: the CPU for the default model, for others a GPU where there is one. The default
+    model on a GPU is computed in fp32, and opens what ``precision = "fp32"`` has indexed."""
+    precision: Literal["int8", "fp32"] = "int8"
+    """Of the default model on a CPU: int8 is three times as fast, and ranks as well. Vectors
+    of the two are not mixed in one index."""
     batch_size: int = Field(default=32, ge=1, le=2048)
     max_tokens: int = Field(default=512, ge=16)
     """The limit of a server's model, which the protocol does not tell; local models know theirs."""

@@ -15,7 +15,7 @@ import tests.offline.sitecustomize  # Its import keeps this process off the netw
 
 pytest.register_assert_rewrite("rag.testing")
 
-from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder  # noqa: E402
+from rag.embeddings.onnx import OnnxEmbedder  # noqa: E402
 from rag.testing import HashingEmbedder  # noqa: E402 - its asserts are rewritten as asked above
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +66,6 @@ def embedder() -> HashingEmbedder:
 
 
 @pytest.fixture(scope="session")
-def minilm() -> SentenceTransformerEmbedder:
+def minilm() -> OnnxEmbedder:
     """Give the bundled model; its weights are loaded once, by the first test that needs them."""
-    return SentenceTransformerEmbedder()
+    return OnnxEmbedder()

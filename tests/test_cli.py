@@ -29,6 +29,7 @@ import pytest
 import rag
 from rag.cli import run
 from rag.index.catalog import Catalog
+from rag.index.locks import writing
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
@@ -959,10 +960,10 @@ def test_a_full_disk_behind_standard_output_is_told(harbour: Path) -> None:
     assert b"No space left on device" in done.stderr
 
 
-def syncing(server: Server) -> "subprocess.Popen[bytes]":
+def syncing(server: Server, *, answers_after_s: float = 60) -> "subprocess.Popen[bytes]":
     """Start a sync that waits for the second slice of its vectors."""
     asked = len(server.requests)
-    server.faults += [Fault(), Fault(), slow(60)]
+    server.faults += [Fault(), Fault(), slow(answers_after_s)]
     program = subprocess.Popen(
         [sys.executable, "-m", "rag", "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -985,14 +986,31 @@ def growing(folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_sync_that_is_stopped_says_so_and_leaves_a_corpus_that_answers(
+def test_a_sync_that_is_stopped_keeps_the_work_in_hand(
+    stop: signal.Signals, code: int, growing: Path, server: Server, typed: Typed
+) -> None:
+    program = syncing(server, answers_after_s=2)
+    program.send_signal(stop)
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, out) == (code, b"")
+    assert err == b"stopped; what was indexed so far answers; run rag sync again to go on\n"
+    asked = len(server.requests)
+    again = typed("sync", "--json").json
+    assert again["unchanged"] == ["berths.txt", "harbour.md"]
+    assert len(server.requests) == asked, "something was embedded twice"
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_sync_that_is_stopped_twice_ends_at_once_and_leaves_a_corpus_that_answers(
     stop: signal.Signals, code: int, growing: Path, server: Server, typed: Typed
 ) -> None:
     program = syncing(server)
     program.send_signal(stop)
+    time.sleep(0.5)
+    program.send_signal(stop)
     out, err = program.communicate(timeout=60)
     assert (program.returncode, out) == (code, b"")
-    assert err == (b"stopped; what was indexed so far answers; run rag sync again to go on\n")
+    assert err == b"stopped; what was indexed so far answers; run rag sync again to go on\n"
     assert typed("search", "who pays for the tug", "-k", "1").out.startswith("1  harbour.md:")
     again = typed("sync", "--json").json
     assert again["added"] == ["berths.txt"]
@@ -1021,16 +1039,224 @@ def test_a_first_sync_that_was_stopped_is_named_where_nothing_is_found(
     for file in (growing / ".rag").iterdir():
         shutil.rmtree(file) if file.is_dir() else file.unlink()
     program = syncing(server)
-    program.send_signal(signal.SIGTERM)
+    program.kill()
     program.communicate(timeout=60)
     ended = typed("search", "xylophone", "--by", "lexical")
     assert ended.err.endswith("; the first sync has not finished: rag sync\n")
 
 
+# ---- a server that asks for patience ------------------------------------------------------------
+
+
+def test_a_server_that_asks_for_patience_costs_time_and_no_work(
+    growing: Path, server: Server, typed: Typed
+) -> None:
+    # Three refusals are the SDK's own two repetitions and one wait of the sync's.
+    server.faults += [Fault(), Fault(), *[status(429, retry_after="0.1")] * 3]
+    ended = typed("sync")
+    assert ended.code == 0
+    assert re.fullmatch(
+        r"waiting 1 s: 127\.0\.0\.1:\d+ asks for patience: told to fail;.*\n", ended.err
+    )
+    assert "added          1\n    berths.txt\n" in ended.out
+    texts = [text for request in server.requests for text in request.body["input"]]
+    served = len(set(texts))
+    assert len(texts) == served + 3 * 32, "a text that was served was sent again"
+
+
+def test_a_server_that_is_tired_once_it_has_answered_is_waited_for_too(
+    growing: Path, server: Server, typed: Typed
+) -> None:
+    server.faults += [Fault(), Fault(), *[status(503)] * 3]
+    ended = typed("sync")
+    assert ended.code == 0
+    assert ended.err.startswith("waiting 2 s: ")
+
+
+def test_when_patience_is_over_what_was_embedded_is_kept_and_the_rest_has_failed(
+    growing: Path, server: Server, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_EMBEDDINGS__PATIENCE_S", "0.5")
+    server.faults += [Fault(), Fault(), *[status(429, retry_after="0.2")] * 60]
+    ended = typed("sync", "--json")
+    assert ended.code == 5
+    assert [(f["id"], f["kind"]) for f in ended.json["failed"]] == [("berths.txt", "RateLimited")]
+    assert ended.json["embedded"] == 64
+    server.faults.clear()
+    again = typed("sync", "--json").json
+    assert (again["added"], again["reused"]) == (["berths.txt"], 64)
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_wait_for_a_server_is_interrupted_and_what_was_embedded_is_kept(
+    stop: signal.Signals, code: int, growing: Path, server: Server, typed: Typed
+) -> None:
+    server.faults += [Fault(), Fault(), *[status(429, retry_after="3600")] * 60]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "rag", "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert program.stderr is not None
+    assert program.stderr.readline().startswith(b"waiting 60 min: 127.0.0.1:")
+    program.send_signal(stop)
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == code
+    assert err == b"stopped; what was indexed so far answers; run rag sync again to go on\n"
+    server.faults.clear()
+    assert typed("sync", "--json").json["reused"] == 64
+
+
+# ---- watching ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A ``rag sync --watch`` at work."""
+
+    program: "subprocess.Popen[str]"
+
+    def line(self) -> str:
+        assert self.program.stdout is not None
+        return self.program.stdout.readline()
+
+    def end(self, stop: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
+        self.program.send_signal(stop)
+        out, err = self.program.communicate(timeout=60)
+        return self.program.returncode, out, err
+
+
+@pytest.fixture
+def watch(folder: Path) -> Iterator[Callable[..., Watching]]:
+    """Start a watching sync, with more options."""
+    started = []
+
+    def begin(*options: str) -> Watching:
+        command = [sys.executable, "-m", "rag", "sync", "--watch", *options]
+        program = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(program)
+        return Watching(program)
+
+    yield begin
+    for program in started:
+        program.kill()
+        program.communicate()
+
+
+def test_a_watched_folder_is_synced_when_it_has_changed_and_at_no_other_time(
+    folder: Path, watch: Callable[..., Watching]
+) -> None:
+    (folder / "harbour.md").write_text(HARBOUR, encoding="utf-8")
+    (folder / ".ragignore").write_text("drafts/\n", encoding="utf-8")
+    (folder / "drafts").mkdir()
+    watching = watch()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d  1 added · \d chunks embedded · \d+\.\d s\n", watching.line()
+    )
+    (folder / "drafts" / "a.md").write_text("Not yet.", encoding="utf-8")
+    (folder / ".hidden").write_text("Never.", encoding="utf-8")
+    time.sleep(2)  # A round that these, or the index itself, set off would come before the next.
+    (folder / "county.md").write_text(COUNTY, encoding="utf-8")
+    assert "  1 added, 1 unchanged · " in watching.line()
+    (folder / "county.md").rename(folder / "县志.md")
+    assert "  1 moved, 1 unchanged · 0 chunks embedded" in watching.line()
+    (folder / ".ragignore").write_text("县志.md\n", encoding="utf-8")
+    assert "  1 added, 1 removed, 1 unchanged" in watching.line()
+    code, out, err = watching.end()
+    assert (code, out) == (130, "")
+    assert err.endswith(f"watching {folder}; Ctrl-C ends it\nstopped\n")
+
+
+def test_a_watched_folder_that_another_process_writes_is_tried_again(
+    folder: Path, watch: Callable[..., Watching]
+) -> None:
+    (folder / "harbour.md").write_text(HARBOUR, encoding="utf-8")
+    (folder / ".rag").mkdir()
+    with writing(folder / ".rag"):
+        watching = watch()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  .* is being written by process .*\n", watching.line())
+        assert watching.line() == "    again in 30 s\n"
+    (folder / "county.md").write_text(COUNTY, encoding="utf-8")
+    assert "  2 added · " in watching.line()
+    assert watching.end(signal.SIGTERM)[0] == 143
+
+
+def test_a_server_that_fails_ends_no_watching_and_each_round_is_one_line_of_json(
+    folder: Path, server: Server, watch: Callable[..., Watching]
+) -> None:
+    (folder / "harbour.md").write_text(HARBOUR, encoding="utf-8")
+    server.faults.append(status(401))
+    watching = watch("--json")
+    found = json.loads(watching.line())
+    assert [(f["id"], f["kind"]) for f in found["failed"]] == [("harbour.md", "ProviderError")]
+    assert found["again_s"] == 30
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", found["time"])
+    (folder / "county.md").write_text(COUNTY, encoding="utf-8")
+    found = json.loads(watching.line())
+    assert (found["added"], found["again_s"]) == (["county.md", "harbour.md"], None)
+    with writing(folder / ".rag"):
+        (folder / "county.md").unlink()
+        lost = json.loads(watching.line())
+    assert (lost["kind"], lost["again_s"], lost["path"]) == ("CorpusLocked", 30, str(folder))
+    code, out, _ = watching.end()
+    assert (code, out) == (130, "")
+
+
+def test_a_dry_run_is_not_watched(folder: Path, typed: Typed) -> None:
+    ended = typed("sync", "--watch", "--dry-run")
+    assert (ended.code, ended.out) == (2, "")
+    assert "a dry run does not go on" in ended.err
+
+
+# ---- very many new files ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(folder: Path) -> Path:
+    """Stand in a folder of more new files than are indexed unasked; all are empty."""
+    for number in range(10_001):
+        (folder / f"{number}.txt").touch()
+    return folder
+
+
+def test_very_many_new_files_are_refused_where_nobody_can_be_asked(
+    many: Path, typed: Typed
+) -> None:
+    ended = child("sync")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith(
+        f"error: 10,001 files in {many} are new: more than 10,000 are indexed only with --yes\n"
+    )
+    assert not (many / ".rag").exists()
+    assert typed("sync", "--dry-run").out.startswith("added      10,001\n")
+
+
+@pytest.mark.slow
+def test_very_many_new_files_are_indexed_unasked_with_yes(many: Path, typed: Typed) -> None:
+    assert len(typed("sync", "--yes", "--json").json["failed"]) == 10_001
+
+
+@pytest.mark.slow
+def test_ten_thousand_new_files_are_indexed_unasked(many: Path) -> None:
+    (many / "0.txt").unlink()
+    assert child("sync").code == 3
+
+
+@pytest.mark.slow
+def test_on_a_terminal_very_many_new_files_are_asked_about(many: Path) -> None:
+    code, written = on_terminal("sync", columns=200, keys=b"n\n")
+    assert code == 2
+    assert f"10,001 files in {many} are new. Index them all? [y/N]: " in written
+    assert "none was indexed; .ragignore names what is to be left out" in written
+    code, written = on_terminal("sync", columns=200, keys=b"y\n")
+    assert code == 3
+    assert re.search(r"failed +10,001", plain(written))
+
+
 # ---- a terminal -------------------------------------------------------------------------------
 
 
-def on_terminal(*arguments: str, columns: int = 60) -> tuple[int, str]:
+def on_terminal(*arguments: str, columns: int = 60, keys: bytes = b"") -> tuple[int, str]:
     """Run a command on a terminal; returns its code and all that it wrote there."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -1042,6 +1268,7 @@ def on_terminal(*arguments: str, columns: int = 60) -> tuple[int, str]:
         env={**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"},
     )
     os.close(slave)
+    os.write(master, keys)
     written = b""
     while select.select([master], [], [], 60)[0]:
         try:

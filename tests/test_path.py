@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import rag
-from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.testing import ScriptedModel
 from tests.conftest import ROOT
 
@@ -11,7 +11,7 @@ QUESTION = "When must the pilot be on board?"
 
 
 def test_a_manual_is_asked_offline_and_the_quotation_holds(
-    tmp_path: Path, minilm: SentenceTransformerEmbedder
+    tmp_path: Path, minilm: OnnxEmbedder
 ) -> None:
     document = rag.load(ROOT / "corpora" / "harbour-manual" / "harbour-manual.md")
     chunks = rag.chunk(document, size=200, count=minilm.count)

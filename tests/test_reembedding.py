@@ -32,8 +32,8 @@ from tests.test_processes import state
 
 DOCUMENTS = 8
 LINES = 30
-CHROMA = settings_from({"index": {"exact_up_to": 0}})
-"""Chroma is asked wherever it can be trusted."""
+CHROMA = settings_from({"index": {"exact_up_to": 0}, "embeddings": {"patience_s": 0}})
+"""Chroma is asked wherever it can be trusted, and no server is waited for."""
 __all__ = ["small_disk"]  # A fixture.
 BYS: tuple[By, ...] = ("fused", "dense", "lexical")
 
@@ -308,6 +308,20 @@ def test_a_failing_server_leaves_the_old_index_and_the_next_run_embeds_nothing_t
     assert not set(failing.texts) & set(whole.texts)
     assert len({*failing.texts, *whole.texts}) == report.chunks
     check_equals_a_fresh_sync(folder, tmp_path, Wide())
+
+
+def test_a_server_that_asks_for_patience_is_waited_for(folder: Path) -> None:
+    class BusyOnce(Wide):
+        def embed_documents(self, texts: Sequence[str]) -> Matrix:
+            if not self.texts:
+                self.texts.append("asked for patience")
+                raise RateLimited("wait", provider="test", retry_after_s=0)
+            return super().embed_documents(texts)
+
+    with opened(folder, HashingEmbedder()) as corpus:
+        corpus.settings = settings_from({"embeddings": {"patience_s": 5}})
+        report = corpus.reembed(BusyOnce())
+        assert report.embedded == report.chunks
 
 
 def test_ctrl_c_leaves_the_old_index_and_the_next_run_goes_on(folder: Path) -> None:

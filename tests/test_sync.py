@@ -1,8 +1,10 @@
 """What a sync plans from a folder and a catalog, and what becomes of the plan."""
 
 import os
+import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -334,6 +336,26 @@ def test_a_second_run_embeds_writes_and_changes_nothing(place: Workplace) -> Non
     assert place.generation() == generation
 
 
+def test_a_run_without_changes_leaves_every_row_and_every_copy_as_it_was(
+    place: Workplace,
+) -> None:
+    def rows() -> str:
+        with closing(sqlite3.connect(place.index / "catalog.sqlite3")) as connection:
+            return "\n".join(line for line in connection.iterdump() if "'synced_at'" not in line)
+
+    def copies() -> dict[str, tuple[int, int]]:
+        return {
+            path.relative_to(place.index).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+            for path in place.index.glob("*-0*/**/*")
+        }
+
+    place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.sync()
+    before = rows(), copies()
+    assert place.sync() == {"unchanged": ["a.txt"]}
+    assert (rows(), copies()) == before
+
+
 def test_only_the_changed_chunks_are_embedded(place: Workplace) -> None:
     place.write("a.txt", "The pilot boards.", "The tide turns.")
     place.sync()
@@ -567,6 +589,58 @@ def test_an_interrupted_run_is_gone_on_with_where_it_stopped(place: Workplace) -
     place.embedder.fails = lambda texts: None
     assert place.sync() == {"added": ["b.txt", "c.txt"], "unchanged": ["a.txt"]}
     assert len(place.embedder.texts) == 2 * BATCH_CHUNKS - 2 * SLICE_CHUNKS
+
+
+def test_a_run_that_is_asked_to_stop_keeps_the_slice_in_hand_and_writes_what_is_whole(
+    place: Workplace,
+) -> None:
+    place.write("a.txt", *(f"Short {n}." for n in range(SLICE_CHUNKS // 2)))
+    place.write("b.txt", *(f"A longer line for {n} of them." for n in range(2 * SLICE_CHUNKS)))
+
+    def stop(texts: list[str]) -> None:
+        if len(place.embedder.calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    place.embedder.fails = stop
+    with pytest.raises(KeyboardInterrupt):
+        place.sync()
+    assert len(place.embedder.calls) == 1
+    with opened(place.index, exact_up_to=CHROMA) as store:
+        assert store.findings() == []
+        assert [summary.id for summary in store.catalog.summaries()] == ["a.txt"]
+    done = set(place.embedder.texts)
+    place.embedder.fails = lambda texts: None
+    assert place.sync() == {"added": ["b.txt"], "unchanged": ["a.txt"]}
+    assert not done & set(place.embedder.texts), "the slice in hand was thrown away"
+
+
+def test_a_signal_whose_handler_wants_no_stop_changes_nothing(place: Workplace) -> None:
+    place.write("a.txt", *(f"The tide turns at {n}." for n in range(3 * SLICE_CHUNKS)))
+
+    def signalled(texts: list[str]) -> None:
+        if len(place.embedder.calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    place.embedder.fails = signalled
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        assert place.sync() == {"added": ["a.txt"]}
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert came == [signal.SIGINT]
+    assert len(set(place.embedder.texts)) == len(place.embedder.texts) == 3 * SLICE_CHUNKS
+
+
+def test_a_server_that_asks_for_patience_is_waited_for_and_that_is_told(place: Workplace) -> None:
+    place.patience_s = 60
+    place.write("a.txt", "The pilot boards.")
+    error = RateLimited("slow down", provider="test", retry_after_s=0.2)
+    place.embedder.fails = lambda texts: error if len(place.embedder.calls) < 3 else None
+    assert place.sync() == {"added": ["a.txt"]}
+    assert len(place.embedder.calls) == 3
+    waits = [step for step in place.steps if step.stage == "waiting"]
+    assert [(step.label, round(step.wait_s, 1)) for step in waits] == [("slow down", 0.2)] * 2
 
 
 def test_texts_are_embedded_in_the_order_of_their_lengths(place: Workplace) -> None:

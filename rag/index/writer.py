@@ -393,8 +393,8 @@ def check_facts(catalog: Catalog, facts: Mapping[str, str], *, was_open: bool = 
                 name = shlex.quote(facts.get("embedder", "NAME"))
                 message = (
                     f"the index in {catalog.path.parent} was made with {what} {found!r} and is "
-                    f"opened with {expected!r}; name in the settings what it was made with, or "
-                    f"nothing, or make it anew: rag reembed --embedder {name} (corpus.reembed)"
+                    f"opened with {expected!r}; have the settings say what they said then, or make "
+                    f"it anew for these: rag reembed --embedder {name} (corpus.reembed)"
                 )
             raise CorpusMismatch(
                 message, path=str(catalog.path.parent), expected=expected, found=found

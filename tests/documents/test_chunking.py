@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rag.documents.chunking import DEFAULT_SIZE, chunk
 from rag.documents.sections import find_sections
-from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.types import Chunk, Count, Document, Page, Section
 
 
@@ -48,7 +48,7 @@ def chunked(text: str, *, size: int = 16, count: Count = words) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def minilm_count(minilm: SentenceTransformerEmbedder) -> Count:
+def minilm_count(minilm: OnnxEmbedder) -> Count:
     return minilm.count
 
 
@@ -86,7 +86,7 @@ def test_a_size_that_leaves_no_room_is_the_callers_mistake(special: int, smalles
 
 
 def test_the_default_size_leaves_room_in_what_the_bundled_model_reads(
-    minilm: SentenceTransformerEmbedder,
+    minilm: OnnxEmbedder,
 ) -> None:
     document = a_document("\n".join(english_sentences(60)))
     found = chunk(document, count=minilm.count)

@@ -22,11 +22,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling, StaticEm
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from rag.embeddings.sentence_transformer import (
-    DEFAULT_PACKAGE,
-    SentenceTransformerEmbedder,
-    _default_folder,
-)
+from rag.embeddings import bundled
+from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.errors import BadResponse, ProviderError
 from rag.testing import EmbedderContract
 
@@ -85,6 +82,12 @@ def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
 
 
 @pytest.fixture(scope="module")
+def minilm() -> SentenceTransformerEmbedder:
+    """The bundled model; its weights are loaded once."""
+    return SentenceTransformerEmbedder(device="cpu")
+
+
+@pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with a prompt for queries and one for passages."""
     prompts = {"query": "query : ", "document": "passage : the "}
@@ -131,7 +134,7 @@ def test_an_embedder_is_shown_by_its_name(minilm: SentenceTransformerEmbedder) -
 
 
 def test_what_is_said_of_the_bundled_model_is_what_it_says_once_loaded() -> None:
-    model = SentenceTransformer(str(_default_folder()), device="cpu")
+    model = SentenceTransformer(str(bundled.folder()), device="cpu")
     assert model.get_embedding_dimension() == 384
     assert model.max_seq_length == 256
     assert not any(model.prompts.values())
@@ -453,7 +456,7 @@ except ProviderError as error:
 
 
 def test_weights_of_the_bundled_model_that_are_missing_are_told(tmp_path: Path) -> None:
-    folder = tmp_path / DEFAULT_PACKAGE
+    folder = tmp_path / bundled.PACKAGE
     (folder / "model").mkdir(parents=True)
     (folder / "__init__.py").touch()
     code = """
@@ -470,8 +473,8 @@ except ProviderError as error:
 
 
 def test_damaged_weights_of_the_bundled_model_are_never_loaded(tmp_path: Path) -> None:
-    folder = tmp_path / DEFAULT_PACKAGE
-    shutil.copytree(_default_folder(), folder / "model")
+    folder = tmp_path / bundled.PACKAGE
+    shutil.copytree(bundled.folder(), folder / "model")
     (folder / "__init__.py").touch()
     weights = folder / "model" / "model.safetensors"
     with weights.open("r+b") as stream:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from rag.documents.chunking import chunk
 from rag.documents.sections import find_sections
-from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
+from rag.embeddings.onnx import OnnxEmbedder
 from rag.testing import HashingEmbedder
 from rag.types import Count, Document
 
-MINILM = SentenceTransformerEmbedder().count
+MINILM = OnnxEmbedder().count
 """The real tokenizer; counting loads no model."""
 HASHING = HashingEmbedder().count
 
