@@ -2,21 +2,18 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rag.corpus import Corpus
 from rag.errors import CorpusLocked
-from rag.index.catalog import Catalog
 from rag.settings import settings_from
 from rag.testing import HashingEmbedder
 from rag.types import By, Progress
@@ -60,23 +57,6 @@ with opened(Path(sys.argv[1])) as corpus:
     corpus.sync()
     print("done", flush=True)
 """
-
-
-def state(folder: Path) -> dict[str, Any]:
-    """Give all that the catalog says of documents and chunks, whatever their numbers."""
-    with closing(Catalog(folder / ".rag", write=False)) as catalog:
-        chunks = {chunk.id: chunk for chunk in catalog.all_chunks()}
-        ids = sorted(chunks)
-        return {
-            "documents": catalog.summaries(),
-            "texts": catalog._rows(
-                "SELECT text FROM contents JOIN documents ON document = number ORDER BY id"
-            ),
-            "chunks": [chunks[id_] for id_ in ids],
-            "vectors": catalog.vectors(ids).tolist(),
-            "hashes": {id_: facts.file_hash for id_, facts in catalog.files().items()},
-            "vectors held": catalog._rows("SELECT count(*) FROM vectors"),
-        }
 
 
 def answers(folder: Path) -> list[tuple[str, float]]:
@@ -123,28 +103,6 @@ def kill_at(folder: Path, after_s: float) -> str:
     return said
 
 
-def check_kills(
-    before_and_after: tuple[Path, Path], tmp_path: Path, *, kills: int, seed: int
-) -> None:
-    before, after = before_and_after
-    moments = random.Random(seed)
-    unfinished = 0
-    for number in range(kills):
-        folder = tmp_path / str(number)
-        copy(before, folder)
-        copy(after, folder, index=False)
-        unfinished += kill_at(folder, moments.uniform(0, 0.6)) == ""
-        check_answers(folder)
-        with opened(folder) as corpus:
-            report = corpus.sync()
-            assert report.failed == ()
-            assert corpus.status().findings == ()
-            assert corpus.status().writer is None
-        assert state(folder) == state(after)
-        assert answers(folder) == answers(after)
-    assert unfinished, "every sync ended before it was killed"
-
-
 def copy(source: Path, target: Path, *, index: bool = True) -> None:
     """Copy a corpus, or put its files in the place of another's."""
     if index:
@@ -154,40 +112,6 @@ def copy(source: Path, target: Path, *, index: bool = True) -> None:
         path.unlink()
     for path in source.glob("*.txt"):
         shutil.copy2(path, target)
-
-
-def check_answers(folder: Path) -> None:
-    """A reader after the death of a writer finds whole documents of one edition each."""
-    with opened(folder) as corpus:
-        for summary in corpus.documents():
-            text = corpus.document(summary.id).text
-            for by in BYS:
-                where = {"document_id": summary.id}
-                hits = corpus.search("keeper barge", k=50, by=by, where=where)
-                assert sorted(hit.chunk.start for hit in hits) == starts(text)
-                assert all(text[h.chunk.start : h.chunk.end] == h.chunk.text for h in hits)
-        for hit in corpus.search("keeper of lamp 5", k=20):
-            assert hit.chunk.text in corpus.document(hit.chunk.document_id).text
-
-
-def starts(text: str) -> list[int]:
-    places = [0]
-    while (end := text.find("\n\n", places[-1])) >= 0:
-        places.append(end + 2)
-    return places
-
-
-def test_a_sync_killed_at_any_moment_leaves_answers_and_the_next_ends_as_a_clean_one(
-    before_and_after: tuple[Path, Path], tmp_path: Path
-) -> None:
-    check_kills(before_and_after, tmp_path, kills=2, seed=1)
-
-
-@pytest.mark.slow
-def test_a_sync_killed_at_thirty_moments_leaves_answers_and_the_next_ends_as_a_clean_one(
-    before_and_after: tuple[Path, Path], tmp_path: Path
-) -> None:
-    check_kills(before_and_after, tmp_path, kills=30, seed=2)
 
 
 def test_a_first_sync_that_is_killed_can_be_run_again(

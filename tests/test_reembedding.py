@@ -28,7 +28,7 @@ from rag.testing import HashingEmbedder
 from rag.types import By, IndexShape, Matrix, Progress
 from tests.index.samples import output, start
 from tests.test_damage import fill, small_disk
-from tests.test_processes import state
+from tests.test_kills import state_of
 
 DOCUMENTS = 8
 LINES = 30
@@ -131,7 +131,7 @@ def embedder_of(folder: Path) -> str | None:
 
 def check_equals_a_fresh_sync(folder: Path, tmp_path: Path, embedder: HashingEmbedder) -> None:
     other = fresh(folder, tmp_path / "fresh", embedder)
-    assert state(folder) == state(other)
+    assert state_of(folder) == state_of(other)
     with opened(folder, embedder) as left, opened(other, embedder) as right:
         assert answers(left) == answers(right)
         for corpus in (left, right):
@@ -276,7 +276,7 @@ def test_another_chunk_size_embeds_only_chunks_with_another_text(
     assert (report.before.chunk_size, report.after.chunk_size) == (40, 30)
     assert 0 < report.reused < report.chunks
     with Corpus.open(folder, settings=settings, embedder=Wide()) as corpus:
-        assert "vectors held" in (held := state(folder))
+        assert "vectors held" in (held := state_of(folder))
         assert held["vectors held"] == [(report.chunks,)]
         assert {hit.chunk.document_id for hit in corpus.search("dredger", k=1)} == {"memo"}
 
@@ -537,7 +537,7 @@ def check_kills(folder: Path, tmp_path: Path, *, kills: int, seed: int) -> None:
             assert corpus.status().findings == ()
             assert corpus.status().reembedding is None
             assert answers(corpus) == expected["wide"]
-        assert state(place) == state(whole)
+        assert state_of(place) == state_of(whole)
         texts = notes.read_text(encoding="utf-8").splitlines()
         # A kill may come between the note of a slice and its vectors' commit.
         repeated = len(texts) - len(set(texts))
