@@ -16,7 +16,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError
-from rag.settings import Settings
 from rag.types import (
     Answer,
     Answerer,
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from rag.index.store import Store
     from rag.retrieval.fusion import fuse
     from rag.retrieval.retriever import retrieve
+    from rag.settings import Settings
     from rag.synthesis.citations import resolve
     from rag.synthesis.context import pack
     from rag.synthesis.messages import build_messages
@@ -99,6 +99,7 @@ __all__ = [  # noqa: RUF022 - in the order of the path.
 _HOMES = {
     "AnswerStream": "rag.corpus",
     "Corpus": "rag.corpus",
+    "Settings": "rag.settings",
     "load": "rag.documents.loaders",
     "chunk": "rag.documents.chunking",
     "Store": "rag.index.store",

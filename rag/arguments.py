@@ -56,10 +56,15 @@ Filters = Annotated[
 ]
 
 
-def open_corpus(folder: Path | None, *, model: str | None = None) -> "Corpus":
-    """Open the corpus that is named, or the one that the current folder belongs to."""
+def open_corpus(
+    folder: Path | None, *, model: str | None = None, as_made: bool = False
+) -> "Corpus":
+    """Open the corpus that is named, or the one that the current folder belongs to.
+
+    ``as_made``: with the embedder of its index, whatever the settings name.
+    """
     from rag.corpus import Corpus, find_corpus
-    from rag.settings import load_settings
+    from rag.settings import load_settings, naming_embedder
 
     here = Path.cwd()
     folder = folder or find_corpus(here)
@@ -69,6 +74,8 @@ def open_corpus(folder: Path | None, *, model: str | None = None) -> "Corpus":
             "rag sync"
         )
         raise CorpusNotFound(message, path=str(here))
+    if as_made:
+        return Corpus.open(folder, settings=naming_embedder(load_settings(folder), None))
     if model is None:
         return Corpus.open(folder)
     return Corpus.open(
@@ -118,9 +125,24 @@ def find_place(corpus: "Corpus", name: str, *, at: str | None) -> tuple[Document
     return corpus.document(name), None  # It says that there is none, and names the nearest.
 
 
+def find_ids(corpus: "Corpus", names: Sequence[str]) -> list[str]:
+    """Find the ids that are meant; what is neither one nor a path to one stays as it is."""
+    ids = {summary.id for summary in corpus.documents()}
+    return [
+        _id_of(name, ids=ids, folder=corpus.path) or _path_below(name, corpus.path) or name
+        for name in names
+    ]
+
+
 def _id_of(path: str, *, ids: set[str], folder: Path) -> str | None:
-    below = os.path.relpath(Path.cwd() / path, folder)
-    return next((id_ for id_ in (path, Path(below).as_posix()) if id_ in ids), None)
+    below = Path(os.path.relpath(Path.cwd() / path, folder)).as_posix()
+    return next((id_ for id_ in (path, below) if id_ in ids), None)
+
+
+def _path_below(path: str, folder: Path) -> str | None:
+    """Give the path of a file from the corpus on; None where it lies elsewhere or nowhere."""
+    below = Path(os.path.relpath(Path.cwd() / path, folder))
+    return below.as_posix() if below.parts[:1] != ("..",) and (folder / below).is_file() else None
 
 
 def _line(number: str | None, document: Document) -> Span | None:

@@ -27,11 +27,12 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from rag.commands import DOCUMENT, PROVIDER, app
+import rag.advising  # noqa: F401 - whose command it adds, and that of `rag.judging`.
+from rag.commands import CORPUS, DOCUMENT, PROVIDER, app
 from rag.errors import CorpusError, DocumentError, ProviderError, RagError, WindowExceeded
 from rag.terminal import Screen
 
-UNEXPECTED, USAGE, CORPUS = 1, 2, 4
+UNEXPECTED, USAGE = 1, 2
 INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 
 
@@ -116,7 +117,7 @@ def _report(error: Exception) -> int:
     if debug:
         traceback.print_exception(error)
     code = _code(error)
-    message = str(error)
+    message = "; ".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, typer.TyperException):
         message = _advised(error)
     elif code == UNEXPECTED and not isinstance(error, RagError):

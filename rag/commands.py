@@ -1,4 +1,4 @@
-"""The commands ``rag sync | search | ask | show | status``, with their examples.
+"""The commands of ``rag``, with their examples.
 
 What a command needs is imported when it runs, so that ``rag --help`` stays fast. The objects
 that ``--json`` prints are told in the help of each.
@@ -6,68 +6,32 @@ that ``--json`` prints are told in the help of each.
 
 # ruff: noqa: PLC0415 - as the first sentence but one says.
 
-import inspect
-import os
-import re
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 import rag
-from rag import printing, shapes
+from rag import printing, rounds, shapes
 from rag.arguments import (
     CorpusFolder,
     Debug,
     Filters,
     Json,
+    find_ids,
     find_place,
     open_corpus,
     read_where,
 )
-from rag.errors import ProviderError
+from rag.errors import CorpusError, CorpusLocked, CorpusMismatch, CorpusNotFound, ProviderError
+from rag.manual import Command, Group
 from rag.places import Places
 from rag.terminal import Screen, number
-from rag.types import By, Status, SyncReport
+from rag.types import By, ReembedReport, Status, SyncReport
 
-DOCUMENT, PROVIDER = 3, 5
-"""The exit codes of a sync that could not take in every file; `rag.cli` has them all."""
-
-
-# ---- help -------------------------------------------------------------------------------
-
-
-class _Command(TyperCommand):
-    """A command whose examples are printed as they are written."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
-
-    def get_help(self, ctx: Any) -> str:
-        return _help(super().get_help(ctx), self.epilog)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Leave it to `get_help`."""
-
-
-class _Group(TyperGroup):
-    """The list of commands, likewise."""
-
-    def get_help(self, ctx: Any) -> str:
-        return _help(super().get_help(ctx), self.epilog)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Leave it to `get_help`."""
-
-
-def _help(text: str, epilog: str | None) -> str:
-    """Append the examples, and make headings stand out; typer undoes that in a pipe."""
-    if epilog:
-        text = f"{text.rstrip()}\n\n{inspect.cleandoc(epilog)}"
-    if "NO_COLOR" in os.environ:
-        return text
-    return re.sub(r"(?m)^\w+:", lambda match: typer.style(match[0], bold=True), text)
+DOCUMENT, CORPUS, PROVIDER = 3, 4, 5
+"""Exit codes of commands that ended, though not well; `rag.cli` has them all."""
 
 
 # ---- commands ---------------------------------------------------------------------------
@@ -80,7 +44,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 
 
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -117,25 +81,37 @@ def root(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Make the index equal to the folder.",
     epilog="""
     Examples:
       rag sync                      the corpus around the current folder, or a new one
       rag sync --dry-run            only say what would be done
+      rag sync --watch              and again whenever something changes, until Ctrl-C
       rag sync --corpus ~/manuals
 
     Files and folders that .ragignore names (patterns as in .gitignore) are left out.
+    More than 10,000 new files are indexed only after a question; --yes answers it, and is
+    needed where nobody can be asked. Ctrl-C keeps the work in hand; a second one stops at once.
 
     JSON: {path, dry_run, added: [id], updated: [id], moved: [{old, new}],
       removed: [id], unchanged: [id], failed: [{id, kind, error}],
       skipped: [{id, reason}], incomplete: [{id, reason}], embedded, reused,
-      repaired: [part], seconds}
+      repaired: [part], unused_vectors, seconds}
+      With --watch one object a line for each round, and in it time, and again_s: the seconds
+      after which a round that failed is tried again, or null. A round that failed as a whole
+      is {time, again_s, path, kind, error}.
     """,
 )
 def sync(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, and sync again whenever something changes.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Index any number of new files unasked.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every file.")] = False,
     corpus: CorpusFolder = None,
     as_json: Json = False,
@@ -144,6 +120,9 @@ def sync(
     """Make the index equal to the folder: read what is new or changed, forget what is gone."""
     from rag.corpus import Corpus, find_corpus
 
+    if watch and dry_run:
+        message = "a dry run does not go on; leave out one of the two"
+        raise typer.BadParameter(message, param_hint="--watch --dry-run")
     screen = Screen()
     folder = corpus or find_corpus(Path.cwd())
     if folder is None:
@@ -151,12 +130,10 @@ def sync(
         would = "would become" if dry_run else "becomes"
         screen.note(f"{folder} {would} a corpus; its index lies in .rag, and can be deleted")
     with Corpus.open(folder) as opened:
-        try:
-            with screen.progress() as progress:
-                report = opened.sync(dry_run=dry_run, progress=progress)
-        except KeyboardInterrupt as stop:
-            stop.add_note("what was indexed so far answers; run rag sync again to go on")
-            raise
+        yes = yes or dry_run or rounds.ask_about_many(opened)
+        if watch:
+            rounds.run_rounds(opened, screen, as_json=as_json, yes=yes)
+        report = rounds.sync_once(opened, screen, dry_run=dry_run)
         if as_json:
             screen.json(shapes.describe_report(report, path=opened.path, dry_run=dry_run))
         else:
@@ -166,7 +143,7 @@ def sync(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     epilog="""
     Examples:
       rag search "who pays for the tug"
@@ -207,7 +184,7 @@ def search(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Answer a question with quotations.",
     epilog="""
     Examples:
@@ -268,7 +245,7 @@ def ask(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     short_help="Show a passage in its place.",
     epilog="""
     Examples:
@@ -314,14 +291,16 @@ def show(
 
 
 @app.command(
-    cls=_Command,
+    cls=Command,
     epilog="""
     Examples:
       rag status
       rag status --json | jq .chunks
 
     JSON: {path, documents, chunks, tokens, embedder, generation, size_bytes: {part: bytes},
-      synced_at, writer, version, findings: [what is wrong]}
+      synced_at, writer, version, unused_vectors, findings: [what is wrong],
+      reembedding: embedder or null}
+      reembedding: one that is at work or was stopped.
     """,
 )
 def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug = False) -> None:
@@ -333,6 +312,173 @@ def status(*, corpus: CorpusFolder = None, as_json: Json = False, _debug: Debug 
             screen.json(shapes.describe_status(found))
         else:
             printing.print_status(screen, found)
+
+
+@app.command(
+    cls=Command,
+    short_help="Remove a text with all of its traces.",
+    epilog="""
+    Examples:
+      rag forget letters/2019-04.md              the file is deleted; its text must be gone
+      rag forget contract.pdf --ignore           the file stays, and is never indexed again
+      rag forget 合同.md 附件.docx
+
+    Both search indexes are built anew, which takes as long as at first, without the embedding.
+    Exit code 4: a run of 32 bytes of the text was found in a file of the index.
+
+    JSON: {ids: [id], ignored: [pattern], unknown: [id], vectors, reembedding, runs, files,
+      size_bytes, found: [file], seconds}
+      runs: of 32 bytes, shared by no other document, that were looked for in all files;
+      unknown: removed before, so that their texts could not be looked for;
+      reembedding: the embedder of an unfinished one that was dropped with the texts, or null.
+    """,
+)
+def forget(
+    docs: Annotated[list[str], typer.Argument(metavar="DOC...", hidden=True)],
+    *,
+    ignore: Annotated[
+        bool, typer.Option("--ignore", help="Write a file that still lies here into .ragignore.")
+    ] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Remove a text that must be gone, with every trace of it in the index.
+
+    DOC is a document's id, or the path of its file, also of one that was removed long ago.
+    Its vectors go, and with them all that were kept for texts that may come back; then every
+    file of the index is searched for what is left of it.
+    """
+    screen = Screen()
+    with open_corpus(corpus) as opened, screen.waiting("forgetting"):
+        report = opened.forget(*find_ids(opened, docs), ignore=ignore)
+    if as_json:
+        screen.json(asdict(report))
+    else:
+        printing.print_forgotten(screen, report)
+    if report.found:
+        raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=Command,
+    short_help="Check every promise of the index.",
+    epilog="""
+    Examples:
+      rag doctor                    only looks, beside readers and writers
+      rag doctor --fix              builds anew what differs from the catalog
+      rag doctor --json | jq -r '.findings[].mend'
+
+    Exit code 0: all is well, also after --fix; 4: something is not.
+
+    JSON: {checks: [{name, told, findings: [{check, what, mend, fixable}], skipped}],
+      findings: [{check, what, mend, fixable}], fixed: [{check, what, mend, fixable}],
+      size_bytes: {part: bytes}, seconds}
+      mend: what to do; fixable: whether --fix does it; findings: those of all checks
+    """,
+)
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Check the index: catalog, texts, terms, vectors, recall, files and versions.
+
+    The catalog, Chroma and Tantivy are compared row by row, some chunks are embedded again, and
+    damage of any kind is a finding with what to do about it.
+    """
+    from rag.doctor import unopened
+
+    screen = Screen()
+    try:
+        with open_corpus(corpus) as opened, screen.waiting("checking") as tell:
+            report = opened.doctor(fix=fix, progress=lambda what: tell(f"checking {what}"))
+    except (CorpusNotFound, CorpusLocked):
+        raise
+    except CorpusError as error:
+        report = unopened(error)
+    if as_json:
+        screen.json(shapes.describe_examination(report))
+    else:
+        printing.print_examination(screen, report)
+    if report.findings:
+        raise typer.Exit(CORPUS)
+
+
+@app.command(
+    cls=Command,
+    short_help="Make the index that of another embedding model.",
+    epilog="""
+    Examples:
+      rag reembed --embedder ~/models/multilingual-e5-small
+      rag reembed --embedder openai:bge-m3          of the server at OPENAI_BASE_URL
+      rag reembed --embedder all-MiniLM-L6-v2       back to the model that comes with rag
+
+    Stopped or killed, it goes on when it is run again; run with the model that the index has,
+    it drops what it had made.
+
+    JSON: {path, before: {embedder, revision, chunk_size}, after: {embedder, revision,
+      chunk_size}, documents, chunks, embedded, reused, seconds}
+    """,
+)
+def reembed(
+    *,
+    embedder: Annotated[
+        str,
+        typer.Option(
+            "--embedder",
+            metavar="NAME",
+            show_default=False,
+            help="A sentence-transformers name or folder, or openai:NAME.",
+        ),
+    ],
+    corpus: CorpusFolder = None,
+    as_json: Json = False,
+    _debug: Debug = False,
+) -> None:
+    """Make the index that of another embedding model, while the old one answers.
+
+    The texts are those of the index; no file is read. The new index takes the old one's place
+    at the end, at once. The disk has to hold both.
+    """
+    from rag.corpus import named_embedder
+    from rag.settings import load_settings
+
+    screen = Screen()
+    with open_corpus(corpus, as_made=True) as opened:
+        chosen = named_embedder(load_settings(opened.path), embedder)
+        try:
+            with screen.progress() as progress:
+                report = opened.reembed(chosen, progress=progress)
+        except (KeyboardInterrupt, ProviderError) as stop:
+            stop.add_note("the old index answers as before; run rag reembed again to go on")
+            raise
+        if as_json:
+            screen.json(shapes.describe_reembedding(report, path=opened.path))
+        else:
+            printing.print_reembedding(screen, report)
+        _warn_of_settings(screen, opened.path, report)
+
+
+def _warn_of_settings(screen: Screen, folder: Path, report: ReembedReport) -> None:
+    """Say so where the settings name another embedder than the index has now."""
+    from rag.settings import FILE_NAME, load_settings
+
+    try:
+        open_corpus(folder).close()
+    except (CorpusMismatch, ProviderError):
+        alone = load_settings(folder, environment={}).embeddings
+        in_file = "model" in alone.model_fields_set
+        place = f"{FILE_NAME}, section embeddings" if in_file else "RAG_EMBEDDINGS__MODEL"
+        named = load_settings(folder).embeddings.model
+        screen.note(
+            f"{place} still names {named!r}, so that the index cannot be opened; name "
+            f"{report.after.embedder!r} there, or nothing: an index opens with its own",
+            label="warning: ",
+            style="bold yellow",
+        )
 
 
 def _why_nothing(status: Status) -> str:

@@ -1,7 +1,7 @@
 """A folder that can be asked: the only module that knows all five stages.
 
-``open`` takes no lock and reads nothing but settings; ``sync``, ``put`` and ``remove`` hold
-the write lock for their own duration; every other call only reads.
+``open`` takes no lock and reads nothing but settings; ``sync``, ``put``, ``remove``, ``forget``
+and ``reembed`` hold the write lock for their own duration; every other call only reads.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -19,25 +19,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast, get_args
 
+from rag import doctor, forgetting, reembedding
 from rag.documents import chunking, folder, loaders
 from rag.embeddings import bundled
 from rag.embeddings.onnx import OnnxEmbedder
 from rag.embeddings.openai import OpenAIEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
-from rag.errors import CorpusNotFound
-from rag.index import locks
-from rag.index.catalog import FORMAT, Catalog, check_where
+from rag.errors import CorpusMismatch, CorpusNotFound, ProviderError
+from rag.index import locks, succession
+from rag.index.catalog import FORMAT, Catalog, Record, check_where, vector_key
 from rag.index.store import Store
 from rag.index.writer import Writer, check_facts, writing
+from rag.interrupts import Interrupts, deferred
 from rag.retrieval import retriever
-from rag.settings import Settings, load_settings
-from rag.sync import OnProgress, Plan, Sync, make_plan
+from rag.settings import Settings, load_settings, naming_embedder
+from rag.sync import BATCH_CHUNKS, OnProgress, Plan, Sync, make_plan
 from rag.synthesis.answerers import ChatAnswerer, ExtractiveAnswerer
 from rag.synthesis.citations import resolve
 from rag.synthesis.context import pack
 from rag.synthesis.messages import room_for_context
 from rag.synthesis.models import OpenAIChat
-from rag.terms import RULES_VERSION
 from rag.tokens import count_tokens
 from rag.types import (
     Answer,
@@ -49,7 +50,10 @@ from rag.types import (
     Document,
     DocumentSummary,
     Embedder,
+    Examination,
+    ForgetReport,
     Hit,
+    ReembedReport,
     Reranker,
     Scalar,
     Status,
@@ -60,6 +64,9 @@ from rag.types import (
 
 INDEX_FOLDER = folder.INDEX_FOLDER
 OPENAI_PREFIX = "openai:"
+_RETRIES = 2
+"""Of a server of embeddings by its SDK, which waits up to two minutes each time and tells nobody;
+a sync waits itself, longer and visibly."""
 _TOKENS_A_HIT = 40
 """A context of so many tokens is offered one hit: chunks have 100 to 200, so that what is
 offered exceeds what fits several times, and what is left out can be listed."""
@@ -78,14 +85,15 @@ class Corpus:
         path: Path,
         *,
         settings: Settings,
-        embedder: Embedder,
+        embedder: Embedder | None,
         reranker: Reranker | None,
         answerer: Answerer,
         model: ChatModel | None,
     ) -> None:
         self.path = path
         self.settings = settings
-        self.embedder = embedder
+        if embedder is not None:
+            self.embedder = embedder
         self.reranker = reranker
         self.answerer = answerer
         self._model = model
@@ -107,7 +115,8 @@ class Corpus:
         ----------
         path : an existing folder.
         settings : None reads ``rag.toml`` in the folder and ``RAG_…`` from the environment.
-        embedder : None makes the one that the settings name.
+        embedder : None makes the one that the settings name; where they name none, the one
+            that the index was made with, once it is needed.
         reranker : None leaves the fused order as it is.
         model : a chat model, or an answerer; None makes the chat model that the settings
             name, and where they name none answers by quoting the best sentences.
@@ -117,7 +126,8 @@ class Corpus:
         CorpusNotFound
             There is no such folder.
         CorpusMismatch
-            Its index was made with another embedder, chunk size, term rules or format.
+            Its index was made with another embedder, chunk size or format than is asked for;
+            `reembed` makes it anew.
         SettingsError
             A setting is unknown or out of range.
         """
@@ -131,12 +141,12 @@ class Corpus:
         corpus = cls(
             root,
             settings=chosen,
-            embedder=_embedder(chosen) if embedder is None else embedder,
+            embedder=embedder,
             reranker=reranker,
             answerer=answerer,
             model=chat,
         )
-        corpus._check()
+        corpus._check(is_named=embedder is not None or _names_embedder(chosen))
         return corpus
 
     def __enter__(self) -> Self:
@@ -183,28 +193,48 @@ class Corpus:
             The index was made otherwise than the settings say.
         CorpusError
             The index cannot be written (a read-only folder, a full disk) or is damaged.
+        KeyboardInterrupt
+            Ctrl-C, once the work in hand is kept, ten seconds at most; a second one at once.
 
         Notes
         -----
         Stopped at any moment, by an exception or by the end of the process, it leaves an
         index that answers; what was embedded is kept, and the next sync goes on from there.
+        A server that asks for patience is waited for, for ``embeddings.patience_s`` seconds.
         """
         started = time.perf_counter()
         if dry_run:
             return self._dry_run().report(seconds=time.perf_counter() - started)
         self.close()  # Its own open copies would be other versions of what is written.
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             # Listed before, the folder would lack what another writer had indexed since.
             listing = folder.list_files(self.path, is_supported=loaders.is_supported)
-            plan = self._plan(listing, writer.catalog)
-            sync = self._sync(plan, writer, progress)
-            sync.run()
+            plan = self._plan(listing, writer.catalog, check=interrupts.check)
+            patience_s = self.settings.embeddings.patience_s
+            with self._syncing(
+                plan, writer, interrupts, patience_s=patience_s, progress=progress
+            ) as sync:
+                sync.run()
         return replace(
             plan.report(seconds=time.perf_counter() - started),
             embedded=sync.embedded,
             reused=sync.reused,
             repaired=tuple(writer.repaired),
+            unused_vectors=sync.unused_vectors,
         )
+
+    def count_new(self) -> int:
+        """Count the files that the next sync would read for the first time; opens none.
+
+        Raises
+        ------
+        CorpusError
+            The folder or its ``.ragignore`` cannot be read, or the index is damaged.
+        """
+        listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            known = {} if catalog is None else catalog.files()
+        return sum(file.id not in known for file in listing.files)
 
     def put(
         self,
@@ -246,13 +276,13 @@ class Corpus:
             metadata=tuple(sorted((metadata or {}).items())),
         )
         self.close()
-        with writing(self._index, facts=self._facts) as writer:
+        with deferred() as interrupts, writing(self._index, facts=self._facts) as writer:
             if writer.catalog.is_file(id):
                 message = f"{id!r} was a file of the corpus; sync first, or choose another id"
                 raise ValueError(message)
             plan = Plan()
-            sync = self._sync(plan, writer, None)
-            sync.write([sync.record(document, None)])
+            with self._syncing(plan, writer, interrupts) as sync:
+                sync.write([sync.record(document, None)])
             if plan.failed:
                 raise plan.failed[0].error
 
@@ -274,6 +304,163 @@ class Corpus:
                     message = f"{id_!r} is a file; delete it from the folder and sync"
                     raise ValueError(message)
             writer.write([], removed=list(dict.fromkeys(ids)))
+
+    def forget(self, *ids: str, ignore: bool = False) -> ForgetReport:
+        """Remove what must be gone: documents and every trace of them in the index.
+
+        Parameters
+        ----------
+        ids : of files that are deleted, of texts that `put` has indexed, or of either that
+            was removed before and may have left traces.
+        ignore : whether a file that still lies in the folder is written into ``.ragignore``,
+            so that no sync indexes it again.
+
+        Returns
+        -------
+        ForgetReport
+            With the search for the documents' texts in every file of the index; where its
+            ``found`` is not empty, something that this package has not written holds them.
+
+        Raises
+        ------
+        ValueError
+            No id is given, there is and was no such document, or its file still lies in the
+            folder and ``ignore`` is False; nothing was changed.
+        CorpusLocked, CorpusMismatch, CorpusError
+            As `sync`. Forget it again then: the documents may be removed, their traces not.
+
+        Notes
+        -----
+        Both search indexes are built anew, which takes as long as it took at first, without
+        the embedding. The vectors kept for texts that may come back go as well, whosever they
+        were. What the file system keeps of deleted files, and backups, are out of reach.
+        """
+        if not self._index.is_dir():
+            raise _never_synced(self.path)
+        self.close()
+        return forgetting.forget(self.path, ids, ignore=ignore, facts=self._facts)
+
+    def leave_out(self, *ids: str) -> tuple[str, ...]:
+        """Write files of the folder into ``.ragignore``, so that no sync indexes them.
+
+        Returns
+        -------
+        tuple of str
+            The lines that were written; none for a file that is left out already.
+
+        Raises
+        ------
+        ValueError
+            A name holds a line break.
+        CorpusError
+            ``.ragignore`` cannot be read or written.
+        """
+        is_out = folder.left_out(self.path)
+        return folder.leave_out(self.path, [id_ for id_ in ids if not is_out(id_)])
+
+    def reembed(self, embedder: Embedder, *, progress: OnProgress | None = None) -> ReembedReport:
+        """Make the index that of another embedder, from the texts that it holds.
+
+        Files are not read. Meanwhile the old index answers, here and for every other reader;
+        at the end the new one takes its place at once, and this corpus goes on with it. Chunks
+        are as large as the setting says, or as suits the new embedder.
+
+        Parameters
+        ----------
+        embedder : where it, its revision and the chunk size are those of the index, there is
+            nothing to do, and what an interrupted run for another one has made is dropped.
+        progress : called with a `Progress` at least every few seconds of work.
+
+        Raises
+        ------
+        ProviderError
+            A text could not be embedded.
+        CorpusNotFound
+            The folder was never synced.
+        CorpusLocked, CorpusError
+            As `sync`.
+
+        Notes
+        -----
+        Stopped at any moment, by an exception or by the end of the process, it leaves the old
+        index as it is; the next run with the same embedder embeds nothing again, also if a
+        sync came between. The disk has to hold both indexes, with the new vectors once more
+        for a moment.
+        """
+        if not self._made.get("embedder"):
+            raise _never_synced(self.path)
+        self.close()
+        size = self._size_for(embedder)
+        report = reembedding.reembed(
+            self._index,
+            facts=_facts_of(embedder, size),
+            embedder=embedder,
+            split=partial(chunking.chunk, size=size, count=embedder.count),
+            patience_s=self.settings.embeddings.patience_s,
+            progress=progress,
+        )
+        self.embedder = embedder
+        for stale in ("_size", "_facts"):
+            self.__dict__.pop(stale, None)
+        return report
+
+    def rebuild(
+        self,
+        path: str | Path,
+        *,
+        settings: Settings,
+        known: Sequence["Corpus"] = (),
+        progress: OnProgress | None = None,
+    ) -> "Corpus":
+        """Index the same documents in another folder under other settings, to try them.
+
+        Nothing is read from files, and this corpus is only read: texts come from its index,
+        and so do the vectors of chunks that stay as they are.
+
+        Parameters
+        ----------
+        path : an existing folder; its index is made, or made equal.
+        settings : with another embedding model, every chunk is embedded anew.
+        known : others of the same documents, whose vectors are taken over too.
+        progress : as in `sync`.
+
+        Returns
+        -------
+        Corpus
+            Opened; close it before the folder is deleted.
+
+        Raises
+        ------
+        CorpusNotFound
+            This corpus was never synced, or there is no folder ``path``.
+        ProviderError
+            A text could not be embedded.
+        CorpusError
+            The index cannot be written.
+        """
+        same_model = settings.embeddings == self.settings.embeddings
+        other: Corpus = Corpus.open(
+            path,
+            settings=settings,
+            embedder=self.embedder if same_model else None,
+            reranker=self.reranker,
+            model=self.model or self.answerer,
+        )
+        plan = Plan()
+        with (
+            deferred() as interrupts,
+            self._opened.snapshot(),
+            writing(other._index, facts=other._facts) as writer,
+            other._syncing(plan, writer, interrupts, progress=progress) as sync,
+        ):
+            for batch in self._batches(other._split):
+                for source in (self, *known):
+                    if source.settings.embeddings == settings.embeddings:
+                        Corpus._lend_vectors(source, batch, writer.catalog)
+                sync.write(batch)
+        if plan.failed:
+            raise plan.failed[0].error
+        return other
 
     # ---- reading ------------------------------------------------------------------------
 
@@ -300,6 +487,20 @@ class Corpus:
             if document is None:
                 raise self._unknown(id, store.catalog)
             return document
+
+    def chunks(self, id: str) -> list[Chunk]:  # noqa: A002 - as in `put`.
+        """List what one document was split into, in the order of its text.
+
+        Raises
+        ------
+        ValueError
+            There is none of this id; the nearest is named.
+        """
+        store = self._opened
+        with store.snapshot():
+            ids = store.catalog.chunk_ids(self.document(id).id)
+            found = store.catalog.chunks(ids)
+            return [found[chunk_id] for chunk_id in ids]
 
     def search(
         self, query: str, *, k: int = 10, where: Where | None = None, by: By = "fused"
@@ -444,10 +645,78 @@ class Corpus:
                 synced_at=None if synced_at is None else datetime.fromisoformat(synced_at),
                 writer=None if owner is None else f"process {owner[0]} since {owner[1]}",
                 version=FORMAT,
+                unused_vectors=store.catalog.unused_vectors(),
                 findings=tuple(store.findings()),
+                reembedding=succession.unfinished(self._index),
             )
 
+    def doctor(
+        self, *, fix: bool = False, progress: Callable[[str], None] | None = None
+    ) -> Examination:
+        """Check every promise of the index: rows, texts, vectors, files and versions.
+
+        Parameters
+        ----------
+        fix : build anew what differs from the catalog, delete what belongs to nobody, and
+            check again; takes the write lock only if there is something to do.
+        progress : called with what is being checked.
+
+        Returns
+        -------
+        Examination
+            Its ``findings`` are empty where all is well; each says what to do about it. Damage
+            of any kind is a finding, and no exception.
+
+        Raises
+        ------
+        CorpusNotFound
+            The folder was never synced.
+        CorpusLocked, CorpusError
+            With ``fix``: another process is writing, or the folder cannot be written.
+        """
+        if not self._index.is_dir():
+            raise _never_synced(self.path)
+        self.close()
+        found = doctor.examine(
+            self._index, embedder=self.embedder, facts=self._facts, fix=fix, tell=progress
+        )
+        return replace(found, size_bytes=_sizes(self._index))
+
+    @property
+    def model(self) -> ChatModel | None:
+        """The chat model that answers; None where there is none, or an answerer was given."""
+        return self._model
+
     # ---- inside -------------------------------------------------------------------------
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """What makes the vectors."""
+        name = self._made.get("embedder")
+        if _names_embedder(self.settings) or name is None:
+            return named_embedder(self.settings)
+        try:
+            return named_embedder(self.settings, name)
+        except ProviderError as error:
+            default = self.settings.embeddings.model
+            message = (
+                f"the index in {self._index} was made with embedder {name!r}, which cannot be had: "
+                f"{error}; or make the index anew with another: rag reembed --embedder {default}"
+            )
+            raise CorpusMismatch(
+                message, path=str(self._index), expected=default, found=name
+            ) from error
+
+    @property
+    def _made(self) -> dict[str, str]:
+        """What the index was made with; empty where there is none yet."""
+        try:
+            catalog = Catalog(self._index, write=False)
+        except CorpusNotFound:
+            return {}
+        with contextlib.closing(catalog):
+            found = {key: catalog.get(key) for key in ("embedder", "chunk_size")}
+        return {key: value for key, value in found.items() if value is not None}
 
     @property
     def _index(self) -> Path:
@@ -466,30 +735,31 @@ class Corpus:
             )
         return self._store
 
-    def _check(self) -> None:
-        """Compare the index, if there is one, with how it is opened."""
-        try:
-            catalog = Catalog(self._index, write=False)
-        except CorpusNotFound:
+    def _check(self, *, is_named: bool) -> None:
+        """Compare the index, if there is one, with how it is opened.
+
+        Where no embedder is named, they are compared when the index's own is first used, so
+        that `reembed` can replace one that cannot be had any more.
+        """
+        if not self._made or not is_named:
             return
-        with contextlib.closing(catalog):
+        with contextlib.closing(Catalog(self._index, write=False)) as catalog:
             check_facts(catalog, self._facts)
+
+    def _size_for(self, embedder: Embedder) -> int:
+        """Tokens of a chunk: as set, else as the index has them of the same embedder."""
+        size = self.settings.documents.chunk_size
+        if size is None and embedder.name == self._made.get("embedder"):
+            size = int(self._made["chunk_size"])
+        return min(size or chunking.DEFAULT_SIZE, embedder.max_tokens)
 
     @cached_property
     def _size(self) -> int:
-        """Tokens of a chunk."""
-        chosen = self.settings.documents.chunk_size
-        return min(chosen or chunking.DEFAULT_SIZE, self.embedder.max_tokens)
+        return self._size_for(self.embedder)
 
     @cached_property
     def _facts(self) -> dict[str, str]:
-        """What shapes the index."""
-        return {
-            "embedder": self.embedder.name,
-            "revision": self.embedder.revision,
-            "chunk_size": str(self._size),
-            "term_rules": RULES_VERSION,
-        }
+        return _facts_of(self.embedder, self._size)
 
     def _count(self, text: str) -> int:
         return count_tokens(text) if self._model is None else self._model.count(text)
@@ -497,20 +767,44 @@ class Corpus:
     def _split(self, document: Document) -> list[Chunk]:
         return chunking.chunk(document, size=self._size, count=self.embedder.count)
 
-    def _load(self, file: folder.File) -> Document:
-        return loaders.load(file.path, id=file.id, max_bytes=self.settings.documents.max_bytes)
+    @contextlib.contextmanager
+    def _syncing(
+        self,
+        plan: Plan,
+        writer: Writer,
+        interrupts: Interrupts,
+        *,
+        patience_s: float = 0,
+        progress: OnProgress | None = None,
+    ) -> Iterator[Sync]:
+        """Prepare a run; the process that reads its files ends with the block."""
+        from rag.documents.worker import Worker  # noqa: PLC0415 - .03 s, for who writes alone.
 
-    def _sync(self, plan: Plan, writer: Writer, progress: OnProgress | None) -> Sync:
-        return Sync(
-            plan,
-            writer,
-            load=self._load,
-            split=self._split,
-            embedder=self.embedder,
-            progress=progress,
-        )
+        chosen = self.settings.documents
+        with Worker(
+            [file for file, _ in plan.to_read],
+            max_bytes=chosen.max_bytes,
+            timeout_s=chosen.read_timeout_s,
+            memory_bytes=chosen.read_memory_bytes,
+        ) as worker:
+            yield Sync(
+                plan,
+                writer,
+                load=worker.load,
+                split=self._split,
+                embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=patience_s,
+                progress=progress,
+            )
 
-    def _plan(self, listing: folder.Listing, catalog: Catalog | None) -> Plan:
+    def _plan(
+        self,
+        listing: folder.Listing,
+        catalog: Catalog | None,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> Plan:
         known = {} if catalog is None else catalog.files()
         ids = [] if catalog is None else [summary.id for summary in catalog.summaries()]
         return make_plan(
@@ -519,16 +813,46 @@ class Corpus:
             put_ids=frozenset(ids) - known.keys(),
             reader=loaders.READER_VERSION,
             max_bytes=self.settings.documents.max_bytes,
+            check=check,
         )
 
     def _dry_run(self) -> Plan:
         listing = folder.list_files(self.path, is_supported=loaders.is_supported)
+        with self._known() as catalog:
+            return self._plan(listing, catalog)
+
+    @contextlib.contextmanager
+    def _known(self) -> Iterator[Catalog | None]:
+        """Open the catalog as it is now; None: nothing was indexed yet."""
         try:
             catalog = Catalog(self._index, write=False)
         except CorpusNotFound:
-            return self._plan(listing, None)
+            yield None
+            return
         with contextlib.closing(catalog):
-            return self._plan(listing, catalog)
+            yield catalog
+
+    def _batches(self, split: Callable[[Document], list[Chunk]]) -> Iterator[list[Record]]:
+        """Split every document anew, some hundred chunks at a time."""
+        batch: list[Record] = []
+        for summary in self.documents():
+            document = self.document(summary.id)
+            chunks = split(document)
+            keys = [vector_key(chunk) for chunk in chunks]
+            batch.append(Record(document=document, chunks=chunks, keys=keys, facts=None))
+            if sum(len(record.chunks) for record in batch) >= BATCH_CHUNKS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _lend_vectors(self, batch: Sequence[Record], catalog: Catalog) -> None:
+        """Give another index the vectors of the chunks that both have."""
+        ids = [chunk.id for record in batch for chunk in record.chunks]
+        with self._opened.snapshot():
+            held = self._opened.catalog.chunks(ids)
+            keys = [vector_key(chunk) for chunk in held.values()]
+            catalog.add_vectors(keys, self._opened.catalog.vectors(list(held)))
 
     def _is_file(self, id_: str) -> bool:
         try:
@@ -594,6 +918,36 @@ def find_corpus(start: Path) -> Path | None:
     return None
 
 
+def named_embedder(settings: Settings, name: str | None = None) -> Embedder:
+    """Make an embedder by its name, as the setting ``embeddings.model`` has it.
+
+    Parameters
+    ----------
+    settings : say how it works; also which it is, where ``name`` is None.
+
+    Raises
+    ------
+    ProviderError
+        It is neither on this machine nor to be had.
+    SettingsError
+        The name is empty.
+    """
+    return _embedder(settings if name is None else naming_embedder(settings, name))
+
+
+def _names_embedder(settings: Settings) -> bool:
+    return "model" in settings.embeddings.model_fields_set
+
+
+def _facts_of(embedder: Embedder, size: int) -> dict[str, str]:
+    """Tell what shapes an index."""
+    return {
+        "embedder": embedder.name,
+        "revision": embedder.revision,
+        "chunk_size": str(size),
+    }
+
+
 def _embedder(settings: Settings) -> Embedder:
     """Make the embedder that the settings name."""
     chosen = settings.embeddings
@@ -603,6 +957,7 @@ def _embedder(settings: Settings) -> Embedder:
             max_tokens=chosen.max_tokens,
             batch_size=chosen.batch_size,
             timeout_s=chosen.timeout_s,
+            max_retries=_RETRIES,
         )
     if chosen.model in bundled.NAMES and chosen.device in {None, "cpu"}:
         return OnnxEmbedder(precision=chosen.precision)
@@ -661,7 +1016,8 @@ def _sizes(index: Path) -> tuple[tuple[str, int], ...]:
     """Add up the bytes of each part of an index; what vanishes meanwhile counts nothing."""
     sizes: Counter[str] = Counter()
     for file in index.rglob("*"):
-        part = file.relative_to(index).parts[0].split(".")[0].rpartition("-")[0]
+        first, *below = file.relative_to(index).parts
+        part = first.rpartition("-")[0] if "-" in first and below else first if below else ""
         with contextlib.suppress(OSError):
             sizes[part or "catalog"] += file.stat().st_size if file.is_file() else 0
     return tuple(sorted(sizes.items()))

@@ -4,6 +4,7 @@ A place is written ``file:line · p. 4 · Chapter › Section``, so that a perso
 """
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,8 +14,21 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
-from rag.terminal import Screen, listed, number, on_one_line, size, visible, wrapped
-from rag.types import Answer, Chunk, Citation, Context, Document, Hit, Span, Status, SyncReport
+from rag.terminal import Screen, duration, listed, number, on_one_line, size, visible, wrapped
+from rag.types import (
+    Answer,
+    Chunk,
+    Citation,
+    Context,
+    Document,
+    Examination,
+    ForgetReport,
+    Hit,
+    ReembedReport,
+    Span,
+    Status,
+    SyncReport,
+)
 
 LINES = 24
 """Lines that `show` prints: a screen of the usual height."""
@@ -23,6 +37,7 @@ _NAMES = 10
 _EXCERPT_LINES = 3
 _EXCERPT_COLUMNS = 300
 """Of a hit in a pipe, where lines have no width: as much as on a terminal of 100 columns."""
+_FORGET = "rag forget"
 _LABEL = 11
 """Columns of the labels of a status."""
 _PLACE, _FAINT, _GOOD, _DOUBTFUL, _WRONG = "cyan", "dim", "green", "yellow", "red"
@@ -231,7 +246,7 @@ def _print_numbered(screen: Screen, n: int, line: str, *, columns: int, inside: 
         screen.line((label, _FAINT), bar, part)
 
 
-# ---- sync and status ----------------------------------------------------------------------
+# ---- sync, reembed and status -------------------------------------------------------------
 
 
 def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names: bool) -> None:
@@ -247,14 +262,7 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     _print_skipped(screen, report, most=most)
     parts = [f"{part.id}: {part.reason}" for part in report.incomplete]
     _print_list(screen, "in part", parts, most=most, style=_DOUBTFUL)
-    failures = [
-        message
-        if failure.id in message or repr(failure.id) in message
-        else f"{failure.id}: {message}"
-        for failure in report.failed
-        for message in (str(failure.error),)
-    ]
-    _print_list(screen, "failed", failures, most=most, style=f"bold {_WRONG}")
+    _print_list(screen, "failed", _failures(report), most=most, style=f"bold {_WRONG}")
     for part in report.repaired:
         _print_count(screen, "repaired", "", f"the index of {part}, rebuilt from the catalog")
     if dry_run:
@@ -263,7 +271,44 @@ def print_report(screen: Screen, report: SyncReport, *, dry_run: bool, all_names
     if not (present or report.failed):
         screen.paragraph("no documents here yet; copy some into it, and run rag sync again")
     chunks = f"{number(report.embedded, 'chunk')} embedded, {number(report.reused)} reused"
+    if report.unused_vectors:
+        chunks += f" · {number(report.unused_vectors, 'unused vector')} kept"
     screen.line((f"{chunks} · {report.seconds:.1f} s", _FAINT))
+
+
+def print_round(screen: Screen, report: SyncReport, *, at: datetime) -> None:
+    """Print what one sync of many did: a line, and one more for each failure."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "failed": report.failed,
+    }
+    parts = [f"{number(len(ids))} {what}" for what, ids in counts.items() if ids]
+    told = ", ".join(parts) or "no documents"
+    cost = f"{number(report.embedded, 'chunk')} embedded · {report.seconds:.1f} s"
+    style = _WRONG if report.failed else ""
+    screen.line((f"{at:%H:%M:%S}  ", _FAINT), (told, style), (f" · {cost}", _FAINT))
+    _print_names(screen, _failures(report), most=_NAMES)
+
+
+def print_lost_round(screen: Screen, error: Exception, *, at: datetime, again_s: float) -> None:
+    """Print why a sync of many could not be, and when the next is tried."""
+    screen.line((f"{at:%H:%M:%S}  ", _FAINT), (on_one_line(str(error)), _WRONG))
+    screen.line((f"    again in {duration(again_s)}", _FAINT))
+
+
+def _failures(report: SyncReport) -> list[str]:
+    """Write each failure with the name of its file, which most messages begin with."""
+    return [
+        message
+        if failure.id in message or repr(failure.id) in message
+        else f"{failure.id}: {message}"
+        for failure in report.failed
+        for message in (str(failure.error),)
+    ]
 
 
 def _print_count(screen: Screen, label: str, count: str, rest: str, style: str = "") -> None:
@@ -279,6 +324,10 @@ def _print_list(
     if not names:
         return
     _print_count(screen, label, number(len(names)), "", style)
+    _print_names(screen, names, most=most)
+
+
+def _print_names(screen: Screen, names: Sequence[str], *, most: int | None) -> None:
     shown, rest = listed(names, most=most)
     for name in shown:
         screen.paragraph(on_one_line(name), indent=4)
@@ -314,6 +363,26 @@ def _print_skipped(screen: Screen, report: SyncReport, *, most: int | None) -> N
         screen.line(f"    … and {number(more)} more; ", ("--verbose", "bold"), " lists all")
 
 
+def print_reembedding(screen: Screen, report: ReembedReport) -> None:
+    """Print what a reembedding did."""
+    before, after = report.before, report.after
+    if before == after:
+        screen.paragraph(f"nothing to do: the index is that of {after.embedder} already")
+        return
+    changes = [
+        ("embedder", before.embedder, after.embedder),
+        ("revision", before.revision, after.revision),
+        ("chunk size", number(before.chunk_size), number(after.chunk_size, "token")),
+    ]
+    for label, old, new in changes:
+        if old != new.removesuffix(" tokens"):
+            _print_row(screen, label, _FAINT, f"{old} → {new}")
+    chunks = f" · {number(report.chunks, 'chunk')}"
+    _print_row(screen, "documents", _FAINT, number(report.documents), chunks)
+    counts = f"{number(report.embedded, 'chunk')} embedded, {number(report.reused)} reused"
+    screen.line((f"{counts} · {report.seconds:.1f} s", _FAINT))
+
+
 def print_status(screen: Screen, status: Status) -> None:
     """Print a corpus at a glance."""
     parts = ", ".join(f"{part} {size(n)}" for part, n in status.size_bytes)
@@ -326,8 +395,13 @@ def print_status(screen: Screen, status: Status) -> None:
         ("synced", *_ago(status.synced_at)),
         ("state", f"generation {status.generation}", f" · format {status.version}"),
     ]
+    if status.unused_vectors:
+        kept = f" · kept for texts that come back; {_FORGET} removes them"
+        rows.insert(-2, ("unused", number(status.unused_vectors, "vector"), kept))
     if status.writer is not None:
         rows.append(("writing", status.writer, ""))
+    if status.reembedding is not None:
+        rows.append(("unfinished", f"reembedding with {status.reembedding}", _what_next(status)))
     for label, value, more in rows:
         _print_row(screen, label, _FAINT, value, more)
     for finding in status.findings:
@@ -335,6 +409,13 @@ def print_status(screen: Screen, status: Status) -> None:
     if status.findings:
         advice = "the catalog answers in their place; rag sync repairs them"
         screen.paragraph(advice, indent=_LABEL, style=_FAINT)
+
+
+def _what_next(status: Status) -> str:
+    if status.writer is not None:
+        return " · at work"
+    command = f"rag reembed --embedder {shlex.quote(str(status.reembedding))}"
+    return f" · {command} goes on with it, with {status.embedder} drops it"
 
 
 def _print_row(screen: Screen, label: str, style: str, value: str, more: str = "") -> None:
@@ -357,6 +438,74 @@ def _ago(moment: datetime | None) -> tuple[str, str]:
     else:
         ago = "just now"
     return f"{moment.astimezone():%Y-%m-%d %H:%M}", f" · {ago}"
+
+
+# ---- doctor -----------------------------------------------------------------------------
+
+
+def print_examination(screen: Screen, report: Examination) -> None:
+    """Print each check on a line, and below it what is wrong and what to do."""
+    for check in report.checks:
+        sign = ("✗", f"bold {_WRONG}") if check.findings else ("✓", _GOOD)
+        sign = ("–", _FAINT) if check.skipped else sign
+        told = [finding.what for finding in check.findings] or [check.told]
+        _print_checked(screen, sign, check.name, told)
+        for mend in dict.fromkeys(finding.mend for finding in check.findings):
+            screen.paragraph(f"→ {mend}", indent=_LABEL + 2, style=_DOUBTFUL)
+    for finding in report.fixed:
+        _print_checked(screen, ("✓", _GOOD), "fixed", [f"{finding.check}: {finding.what}"])
+    screen.line()
+    if report.size_bytes:
+        screen.paragraph(_disk_use(report.size_bytes), style=_FAINT)
+    n = len(report.findings)
+    verdict = f"{number(n, 'finding')}" if n else "all is well"
+    screen.line((verdict, f"bold {_WRONG if n else _GOOD}"), (f" · {report.seconds:.1f} s", _FAINT))
+
+
+def _print_checked(screen: Screen, sign: tuple[str, str], label: str, told: Sequence[str]) -> None:
+    for place, text in enumerate(told):
+        first, *others = wrapped(on_one_line(text), screen.room(_LABEL + 2))
+        head = (sign, f" {label:<{_LABEL}}") if place == 0 else (" " * (_LABEL + 2),)
+        screen.line(*head, first)
+        for line in others:
+            screen.line(" " * (_LABEL + 2), line)
+
+
+def _disk_use(size_bytes: Sequence[tuple[str, int]]) -> str:
+    parts = ", ".join(f"{part} {size(n)}" for part, n in size_bytes)
+    return f"{size(sum(n for _, n in size_bytes))} on disk: {parts}"
+
+
+# ---- forget -----------------------------------------------------------------------------
+
+
+def print_forgotten(screen: Screen, report: ForgetReport) -> None:
+    """Print what was forgotten, and the proof."""
+    _print_list(screen, "forgotten", report.ids, most=None, style=_GOOD)
+    _print_list(screen, "ignored", report.ignored, most=None)
+    if report.vectors:
+        _print_count(screen, "vectors", number(report.vectors), "removed")
+    if report.reembedding is not None:
+        screen.paragraph(
+            f"the unfinished reembedding with {report.reembedding} held the text and was dropped"
+        )
+    where = f"searched {number(report.files, 'file')}, {size(report.size_bytes)}: "
+    if report.found:
+        screen.paragraph(f"{where}a 32-byte run of it is left in", style=f"bold {_WRONG}")
+        for name in report.found:
+            screen.paragraph(name, indent=4)
+        screen.paragraph("these are no files of rag; move them away, and forget it again")
+    elif report.runs:
+        screen.paragraph(f"{where}no 32-byte run of it is left", style=_GOOD)
+    else:
+        screen.paragraph(f"the index was written anew without it; {_why_no_runs(report)}")
+    screen.line((f"{report.seconds:.1f} s", _FAINT))
+
+
+def _why_no_runs(report: ForgetReport) -> str:
+    if len(report.unknown) == len(report.ids):
+        return "it was removed before, so that its text could not be looked for"
+    return "there was nothing to look for: it is too short, or other documents share all of it"
 
 
 # ---- places -----------------------------------------------------------------------------

@@ -7,7 +7,9 @@ environment by the SDK that needs them.
 """
 
 import difflib
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,16 +34,24 @@ class DocumentSettings(_Section):
 
     max_bytes: int = Field(default=100_000_000, ge=1)
     """A larger file is refused: text, tree and chunks of one take some ten times its size."""
+    read_timeout_s: float = Field(default=300.0, gt=0)
+    """A file that takes longer to read in a sync fails, alone. A Word file of three million
+    paragraphs, the slowest that ``max_bytes`` and the bounds of archives let through, takes 150."""
+    read_memory_bytes: int = Field(default=4_000_000_000, ge=256_000_000)
+    """A file that takes more memory to read in a sync fails, alone; only Linux enforces it. A
+    book in EPUB that unpacks to 240 MB takes 2.5 GB, 100 MB of text .3 to .9 GB, the interpreter
+    with its libraries 60 MB."""
     chunk_size: int | None = Field(default=None, ge=16)
-    """Tokens of a chunk by the embedder's tokenizer; None: what the embedder reads, at most
-    ``chunking.DEFAULT_SIZE``."""
+    """Tokens of a chunk by the embedder's tokenizer; None: as the index was made, a new one
+    with what the embedder reads, at most ``chunking.DEFAULT_SIZE``."""
 
 
 class EmbeddingSettings(_Section):
     """The model that makes vectors."""
 
     model: str = Field(default="all-MiniLM-L6-v2", min_length=1)
-    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server."""
+    """A sentence-transformers name or path; ``openai:NAME`` asks an OpenAI-compatible server.
+    Where it is not set, an index opens with the model that it was made with."""
     device: str | None = Field(default=None, min_length=1)
     """None: the CPU for the default model, for others a GPU where there is one. The default
     model on a GPU is computed in fp32, and opens what ``precision = "fp32"`` has indexed."""
@@ -52,6 +62,10 @@ class EmbeddingSettings(_Section):
     max_tokens: int = Field(default=512, ge=16)
     """The limit of a server's model, which the protocol does not tell; local models know theirs."""
     timeout_s: float = Field(default=60.0, gt=0)
+    patience_s: float = Field(default=7200.0, ge=0)
+    """How long a sync waits for a server that asks for patience (429), or fails otherwise after
+    it had answered; then what could not be embedded is reported as failed. Rates are counted by
+    the minute, the hour or the day: two hours outlast all but a day's."""
 
 
 class IndexSettings(_Section):
@@ -132,6 +146,21 @@ def load_settings(
     return settings_from(merged, origins=origins)
 
 
+def naming_embedder(settings: Settings, name: str | None) -> Settings:
+    """Name another embedding model; None: none, so that an index opens with its own.
+
+    Raises
+    ------
+    SettingsError
+        The name is empty.
+    """
+    values = settings.model_dump(exclude_unset=True)
+    embeddings = {**values.get("embeddings", {}), "model": name}
+    if name is None:
+        del embeddings["model"]
+    return settings_from({**values, "embeddings": embeddings})
+
+
 def settings_from(
     values: Mapping[str, Any], *, origins: Mapping[str, str] | None = None
 ) -> Settings:
@@ -163,6 +192,83 @@ def settings_from(
         else:
             message = f"setting {key} = {first['input']!r}{place}: {_lowered(first['msg'])}"
         raise SettingsError(message, key=key, value=first["input"]) from None
+
+
+def value_of(settings: Settings, name: str) -> object:
+    """Tell the value of a setting, ``"section.key"``."""
+    section, _, key = name.partition(".")
+    return getattr(getattr(settings, section), key)
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Change single settings.
+
+    Parameters
+    ----------
+    changes : ``"section.key"`` -> value; what was not set stays unset.
+
+    Raises
+    ------
+    SettingsError
+        As `settings_from`.
+    """
+    values: dict[str, Any] = settings.model_dump(exclude_unset=True)
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        if section not in Settings.model_fields:
+            message = f"there is no setting {name!r}; the nearest is {_nearest(name)!r}"
+            raise SettingsError(message, key=name, value=value)
+        values.setdefault(section, {})[key] = value
+    return settings_from(values)
+
+
+def written_into(toml: str, changes: Mapping[str, Any]) -> str:
+    """Put settings into the text of a ``rag.toml``, the rest of which stays as it is.
+
+    Parameters
+    ----------
+    toml : a valid file's text; may be empty.
+    changes : ``"section.key"`` -> a number, truth or text.
+
+    Raises
+    ------
+    SettingsError
+        The file is written in a way that lines cannot be put into, such as ``section = {…}``.
+    """
+    lines = toml.splitlines()
+    expected: dict[str, Any] = tomllib.loads(toml)
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        expected.setdefault(section, {})[key] = value
+        _put_line(lines, section, key, f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    text = "\n".join(lines) + "\n"
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        found = {}
+    if found != expected:
+        message = (
+            f"{FILE_NAME} is written in a way that {', '.join(changes)} must be put in by hand"
+        )
+        raise SettingsError(message, key=next(iter(changes)), value=None)
+    return text
+
+
+def _put_line(lines: list[str], section: str, key: str, line: str) -> None:
+    """Replace a key's line, or add one below its section's header, or both at the end."""
+    header = re.compile(rf"\s*\[\s*{section}\s*\]\s*(#.*)?")
+    start = next((n for n, each in enumerate(lines) if header.fullmatch(each)), None)
+    if start is None:
+        lines += [*([""] if lines and lines[-1].strip() else []), f"[{section}]", line]
+        return
+    for place in range(start + 1, len(lines)):
+        if lines[place].lstrip().startswith("["):
+            break
+        if re.match(rf"\s*{key}\s*=", lines[place]):
+            comment = re.search(r"\s+#[^\"']*$", lines[place])
+            lines[place] = line + (comment[0] if comment else "")
+            return
+    lines.insert(start + 1, line)
 
 
 def _nearest(key: str) -> str:

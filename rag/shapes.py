@@ -3,12 +3,29 @@
 Their keys are told in the help of each command and stay as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rag.evaluation import Comparison, Row, by_type, summarize
 from rag.places import Places, headings_of, line_of, lines_around, pages_of
-from rag.types import Answer, Citation, Document, Hit, Passage, Span, Status, SyncReport
+from rag.types import (
+    Answer,
+    Citation,
+    Document,
+    Examination,
+    Hit,
+    Passage,
+    ReembedReport,
+    Span,
+    Status,
+    SyncReport,
+)
+
+if TYPE_CHECKING:
+    from rag.tuning import Tuning
 
 Json = dict[str, Any]
 
@@ -127,8 +144,41 @@ def describe_report(report: SyncReport, *, path: Path, dry_run: bool) -> Json:
         "embedded": report.embedded,
         "reused": report.reused,
         "repaired": report.repaired,
+        "unused_vectors": report.unused_vectors,
         "seconds": report.seconds,
     }
+
+
+def describe_examination(report: Examination) -> Json:
+    """Describe what a doctor has found."""
+    return {
+        "checks": [asdict(check) for check in report.checks],
+        "findings": [asdict(finding) for finding in report.findings],
+        "fixed": [asdict(finding) for finding in report.fixed],
+        "size_bytes": dict(report.size_bytes),
+        "seconds": report.seconds,
+    }
+
+
+def describe_reembedding(report: ReembedReport, *, path: Path) -> Json:
+    """Describe what a reembedding did."""
+    return {"path": str(path), **asdict(report)}
+
+
+def describe_lost_round(error: Exception, path: Path, at: datetime, again_s: float) -> Json:
+    """Describe a sync of many that could not be."""
+    return {
+        "time": moment(at),
+        "again_s": again_s,
+        "path": str(path),
+        "kind": type(error).__name__,
+        "error": str(error),
+    }
+
+
+def moment(at: datetime) -> str:
+    """Write a moment as JSON's users expect it, to the second and with its zone."""
+    return at.isoformat(timespec="seconds")
 
 
 def describe_status(status: Status) -> Json:
@@ -138,4 +188,42 @@ def describe_status(status: Status) -> Json:
         "path": str(status.path),
         "size_bytes": dict(status.size_bytes),
         "synced_at": None if status.synced_at is None else status.synced_at.isoformat(),
+    }
+
+
+def describe_figures(rows: Sequence[Row]) -> Json:
+    """Describe the figures of many questions, all together and by type."""
+    return {
+        "figures": {figure: asdict(each) for figure, each in summarize(rows).items()},
+        "by_type": {
+            name: {figure: asdict(each) for figure, each in summarize(listed).items()}
+            for name, listed in by_type(rows).items()
+        },
+    }
+
+
+def describe_comparison(found: Sequence[Comparison] | None) -> list[Json] | None:
+    """Describe two runs side by side; None where there is only one."""
+    if found is None:
+        return None
+    return [{**asdict(each), "verdict": each.verdict} for each in found]
+
+
+def describe_tuning(
+    found: "Tuning", *, path: Path, questions: Path | None, written: Path | None
+) -> Json:
+    """Describe the settings that were tried, and what holds."""
+    checks = describe_comparison(None if found.check is None else [found.check])
+    return {
+        "path": str(path),
+        "questions": None if questions is None else str(questions),
+        "n_train": found.n_train,
+        "n_test": found.n_test,
+        "figure": found.figure,
+        "trials": [{"changes": dict(t.changes), "mean": t.mean} for t in found.trials],
+        "chosen": dict(found.chosen),
+        "recommended": dict(found.recommended),
+        "check": None if checks is None else checks[0],
+        "left_out": found.left_out,
+        "written": None if written is None else str(written),
     }

@@ -6,7 +6,8 @@
 2. New and changed files are read and chunked; one that cannot be read is a failure of its
    own, and its older version goes on answering.
 3. Chunks whose vector is not known are embedded, some hundred at a time, and the vectors
-   kept at once: whatever stops a sync, the next one goes on from there.
+   kept at once: whatever stops a sync, the next one goes on from there. A server that asks
+   for patience is waited for.
 4. Whole documents are written, one batch in one transaction.
 
 Beside `rag.corpus` this is the only module that knows several stages.
@@ -30,13 +31,16 @@ from rag.errors import (
 )
 from rag.index.catalog import FileFacts, Record, vector_key
 from rag.index.writer import Writer
+from rag.interrupts import Interrupts
+from rag.patience import Patience
 from rag.types import Chunk, Document, Embedder, Failure, Progress, Skipped, SyncReport
 
 BATCH_CHUNKS = 512
 """Chunks after which what was read is written. A batch costs a transaction and a commit of
 the terms, together .1 s, against some 20 s for embedding as many on two cores."""
 SLICE_CHUNKS = 64
-"""Chunks after which vectors are kept and progress is told: two to three seconds' work."""
+"""Chunks after which vectors are kept, progress is told and a sync may be interrupted: two to
+three seconds' work."""
 _CLOCK_NS = 50_000_000
 """A file changed so shortly before it was looked at may change again under the same time:
 systems tell times in steps of up to some 10 ms."""
@@ -52,7 +56,8 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """What a sync has to do, known before anything is read."""
 
-    to_read: list[tuple[File, FileFacts]] = field(default_factory=list)
+    to_read: list[tuple[File, FileFacts | None]] = field(default_factory=list)
+    """With None for a text that is no file."""
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
@@ -88,6 +93,7 @@ def make_plan(
     put_ids: frozenset[str],
     reader: str,
     max_bytes: int,
+    check: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Compare a folder with what is indexed of it.
 
@@ -97,6 +103,7 @@ def make_plan(
     put_ids : the ids of texts that are no files.
     reader : version of the readers; what another one read is read again.
     max_bytes : a larger file is not hashed, since it will be refused.
+    check : called before each file; what it raises ends the planning.
 
     Notes
     -----
@@ -108,6 +115,7 @@ def make_plan(
     hidden = tuple(failure.id for failure in listing.failed if failure.id.endswith("/"))
     vanished = [id_ for id_ in sorted(known) if id_ not in present and not id_.startswith(hidden)]
     for file in listing.files:
+        check()
         _plan_file(file, plan, known=known, put_ids=put_ids, reader=reader, max_bytes=max_bytes)
     _find_moves(plan, {known[id_].file_hash: id_ for id_ in reversed(vanished)})
     gone = set(vanished) - set(plan.moved.values())
@@ -164,7 +172,7 @@ def _plan_file(
 
 def _find_moves(plan: Plan, vanished: dict[str, str]) -> None:
     """Pair new files with vanished ones of the same bytes."""
-    hashes = {file.id: facts.file_hash for file, facts in plan.to_read}
+    hashes = {file.id: facts.file_hash for file, facts in plan.to_read if facts is not None}
     for id_ in plan.added:
         old = vanished.pop(hashes[id_], None) if hashes[id_] else None
         if old is not None:
@@ -180,6 +188,8 @@ class Sync:
     plan : it is carried out and brought up to date where files turn out unreadable.
     load, split : a file becomes a document, a document chunks.
     embedder : makes the vectors that are not known yet.
+    interrupts : a sync that is asked to stop ends the slice in hand and writes what is whole.
+    patience_s : how long a server is waited for; see `rag.patience`.
     progress : called at least every few seconds of work.
     """
 
@@ -191,10 +201,13 @@ class Sync:
         load: Load,
         split: Split,
         embedder: Embedder,
+        interrupts: Interrupts,
+        patience_s: float = 0,
         progress: OnProgress | None = None,
     ) -> None:
         self.embedded = 0
         self.reused = 0
+        self.unused_vectors = 0
         self._plan = plan
         self._writer = writer
         self._load = load
@@ -204,6 +217,8 @@ class Sync:
         self._total_bytes = sum(file.size for file, _ in plan.to_read)
         self._done_bytes = 0
         self._refusal: ProviderError | None = None
+        self._interrupts = interrupts
+        self._patience = Patience(patience_s, interrupts=interrupts, tell=self._tell_wait)
 
     def run(self) -> None:
         """Carry the plan out.
@@ -212,6 +227,8 @@ class Sync:
         ------
         CorpusError
             The index cannot be written; what was written before still answers.
+        KeyboardInterrupt
+            Or what else the handler of the signal raises, once the work in hand is kept.
         """
         catalog = self._writer.catalog
         with catalog.transaction():
@@ -223,6 +240,7 @@ class Sync:
             self.write(batch)
         if not self._plan.failed:  # Else some belong to what the next sync will try again.
             catalog.prune_vectors()
+        self.unused_vectors = catalog.unused_vectors()
         self._tell("indexing")
 
     def record(self, document: Document, facts: FileFacts | None) -> Record:
@@ -233,25 +251,31 @@ class Sync:
 
     def write(self, batch: Sequence[Record]) -> None:
         """Embed what has to be, then put the documents in the place of their old versions."""
-        failures = self._embed(batch)
-        whole = []
+        missing = self._embed(batch)
+        whole, left = [], []
         for record in batch:
-            error = next((failures[key] for key in record.keys if key in failures), None)
-            if error is None:
+            errors = [missing[key] for key in record.keys if key in missing]
+            if not errors:
                 whole.append(record)
+            elif errors[0] is None:
+                left.append(record)
             else:
-                self._fail(record.document.id, error)
+                self._fail(record.document.id, errors[0])
         moved = [
             self._plan.moved[r.document.id] for r in whole if r.document.id in self._plan.moved
         ]
         if whole:
             self._writer.write(whole, removed=moved)
-        self._done_bytes += _size(batch)
+        self._done_bytes += _size(batch) - _size(left)
+        self._interrupts.check()
+        if left:  # The signal's handler wants no stop.
+            self.write(left)
 
     def _batches(self) -> Iterator[list[Record]]:
         """Read and chunk, some hundred chunks at a time."""
         batch: list[Record] = []
         for file, facts in self._plan.to_read:
+            self._interrupts.check()
             self._tell("reading", file.id)
             try:
                 document = self._load(file)
@@ -269,35 +293,43 @@ class Sync:
         if batch:
             yield batch
 
-    def _embed(self, batch: Sequence[Record]) -> dict[bytes, ProviderError]:
-        """Make the vectors that are missing and keep them; returns what failed, by key."""
+    def _embed(self, batch: Sequence[Record]) -> dict[bytes, ProviderError | None]:
+        """Make the vectors that are missing and keep them.
+
+        Returns
+        -------
+        dict
+            What is missing still, by key: its error, or None where the sync shall stop.
+        """
         known = self._writer.catalog.known_vectors([key for r in batch for key in r.keys])
-        missing = {
+        new = {
             key: chunk
             for record in batch
             for chunk, key in zip(record.chunks, record.keys, strict=True)
             if key not in known
         }
-        self.reused += sum(key not in missing for record in batch for key in record.keys)
+        self.reused += sum(key not in new for record in batch for key in record.keys)
         # Texts of like length need the least padding; an embedder sorts only what it is given.
-        keys = sorted(missing, key=lambda key: (missing[key].tokens, key))
-        failures: dict[bytes, ProviderError] = {}
+        keys = sorted(new, key=lambda key: (new[key].tokens, key))
+        missing: dict[bytes, ProviderError | None] = {}
         if keys:  # The model is loaded first, which takes seconds.
             self._tell("embedding", batch[0].document.id)
         for start in range(0, len(keys), SLICE_CHUNKS):
-            part = {key: missing[key].embedded for key in keys[start : start + SLICE_CHUNKS]}
-            failures |= self._embed_slice(part)
+            part = {key: new[key].embedded for key in keys[start : start + SLICE_CHUNKS]}
+            missing |= self._embed_slice(part)
             done = _size(batch) * (start + len(part)) // len(keys)
             self._tell("embedding", batch[0].document.id, done_bytes=done)
-        return failures
+        return missing
 
-    def _embed_slice(self, texts: Mapping[bytes, str]) -> dict[bytes, ProviderError]:
+    def _embed_slice(self, texts: Mapping[bytes, str]) -> dict[bytes, ProviderError | None]:
         """Embed some texts and keep their vectors; where a server refuses, find which it is."""
-        if self._refusal is not None:
+        if self._refusal is not None or self._interrupts.asked:
             return dict.fromkeys(texts, self._refusal)
         keys = list(texts)
         try:
-            matrix = self._embedder.embed_documents([texts[key] for key in keys])  # (n, d)
+            matrix = self._patience.ask(  # (n, d)
+                lambda: self._embedder.embed_documents([texts[key] for key in keys])
+            )
         except ProviderError as error:
             if error.status not in _THE_TEXTS_FAULT:
                 self._refusal = error
@@ -307,6 +339,8 @@ class Sync:
                 second = {key: texts[key] for key in keys[half:]}
                 return self._embed_slice(first) | self._embed_slice(second)
             return dict.fromkeys(keys, error)
+        if matrix is None:
+            return dict.fromkeys(keys)
         self._writer.catalog.add_vectors(keys, matrix)
         self.embedded += len(keys)
         return {}
@@ -332,10 +366,11 @@ class Sync:
 
     def _tell(
         self,
-        stage: Literal["reading", "embedding", "indexing"],
+        stage: Literal["reading", "embedding", "waiting", "indexing"],
         label: str = "",
         *,
         done_bytes: int = 0,
+        wait_s: float = 0.0,
     ) -> None:
         self._progress(
             Progress(
@@ -344,12 +379,16 @@ class Sync:
                 total_bytes=self._total_bytes,
                 embedded=self.embedded,
                 label=label,
+                wait_s=wait_s,
             )
         )
 
+    def _tell_wait(self, error: ProviderError, wait_s: float) -> None:
+        self._tell("waiting", str(error), wait_s=wait_s)
+
 
 def _size(batch: Sequence[Record]) -> int:
-    return sum(record.facts.size for record in batch if record.facts is not None)
+    return sum(len(r.document.text) if r.facts is None else r.facts.size for r in batch)
 
 
 def _hash(path: Path) -> str:

@@ -17,6 +17,8 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
+from rag.interrupts import asked
+
 if TYPE_CHECKING:
     from rag.types import Progress
 
@@ -71,6 +73,11 @@ class Screen:
         """Print a value for programs; a lone surrogate becomes JSON's own escape for it."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
+    def json_line(self, value: Any) -> None:
+        """Print a value for programs on one line, which they get at once."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
     @contextmanager
     def flow(self) -> Iterator[Callable[[str], None]]:
         """Print a text as it comes; what was begun is ended by a line break."""
@@ -86,26 +93,33 @@ class Screen:
             flow.end()
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show on a terminal that something is at work."""
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show on a terminal that something is at work; yields how to tell what it is at now."""
         if not sys.stderr.isatty():
-            yield
+            yield lambda _: None
             return
-        with self._err.status(what, spinner="dots"):
-            yield
+        with self._err.status(visible(what), spinner="dots") as status:
+            yield lambda now: status.update(visible(now))
 
     @contextmanager
-    def progress(self) -> Iterator["Callable[[Progress], None] | None"]:
-        """Show a bar with rate and remaining time while a sync tells its progress."""
+    def progress(self) -> Iterator["Callable[[Progress], None]"]:
+        """Show a bar with rate and remaining time while a sync tells its progress.
+
+        In a pipe only what may take long is told: that a server is waited for, once a wait.
+        """
         if not sys.stderr.isatty():
-            yield None
+            yield _Waits(self)
             return
         from rich import progress, table  # noqa: PLC0415 - only a sync on a terminal needs them
+
+        class Stage(progress.ProgressColumn):
+            def render(self, task: progress.Task) -> Text:
+                return Text(f"{'stopping' if asked() else task.description:<9}")
 
         label = table.Column(ratio=1, no_wrap=True, overflow="ellipsis")
         bar = progress.Progress(
             progress.SpinnerColumn(),
-            progress.TextColumn("{task.description:<9}"),
+            Stage(),
             progress.BarColumn(bar_width=20),
             progress.TaskProgressColumn(),
             progress.TextColumn("{task.fields[rate]}"),
@@ -120,18 +134,31 @@ class Screen:
         started = time.monotonic()
 
         def tell(now: "Progress") -> None:
-            rate = now.embedded / max(time.monotonic() - started, 0.001)
+            rate = f"{now.embedded / max(time.monotonic() - started, 0.001):,.0f} chunks/s"
             bar.update(
                 task,
                 description=now.stage,
                 total=now.total_bytes or None,
                 completed=now.done_bytes,
-                rate=f"{rate:,.0f} chunks/s" if now.embedded else "",
+                rate=duration(now.wait_s) if now.wait_s else rate if now.embedded else "",
                 label=visible(now.label),
             )
 
         with bar:
             yield tell
+
+
+class _Waits:
+    """Notes each wait for a server as it begins."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._left_s = 0.0
+
+    def __call__(self, now: "Progress") -> None:
+        if now.wait_s > self._left_s:
+            self._screen.note(f"waiting {duration(now.wait_s)}: {now.label}")
+        self._left_s = now.wait_s
 
 
 class _Console(Console):
@@ -237,6 +264,18 @@ def number(n: int, noun: str = "") -> str:
     ('1,234', '1 hit', '2 hits')
     """
     return f"{n:,} {noun}{'' if n == 1 else 's'}" if noun else f"{n:,}"
+
+
+def duration(seconds: float) -> str:
+    """Write how long something takes, in whole seconds or minutes.
+
+    Examples
+    --------
+    >>> duration(0.3), duration(42), duration(3600)
+    ('1 s', '42 s', '60 min')
+    """
+    whole = max(round(seconds), 1)
+    return f"{whole} s" if whole < 120 else f"{round(whole / 60)} min"
 
 
 def size(n_bytes: float) -> str:

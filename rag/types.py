@@ -262,21 +262,122 @@ class SyncReport:
     """Chunks of new or changed documents whose vector was already known."""
     repaired: tuple[str, ...] = ()
     """Search indexes that did not match the catalog and were rebuilt from it."""
+    unused_vectors: int = 0
+    """Kept for texts that may come back, though no chunk has them now."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a sync has come; passed to the ``progress`` callback."""
+class ForgetReport:
+    """What was forgotten, and the search for what is left of it.
 
-    stage: Literal["reading", "embedding", "indexing"]
+    A *run* is 32 bytes of a forgotten text, in UTF-8, that no remaining document shares.
+    """
+
+    ids: tuple[str, ...]
+    ignored: tuple[str, ...]
+    """Patterns that were written into ``.ragignore``."""
+    unknown: tuple[str, ...]
+    """Of ``ids``, those that were no documents any more: their texts could not be looked for."""
+    vectors: int
+    """Removed, all that no chunk uses."""
+    reembedding: str | None
+    """The embedder of an unfinished reembedding that was dropped, since it held the texts too."""
+    runs: int
+    """Different runs that were looked for."""
+    files: int
+    """Of the index, all of which were searched."""
+    size_bytes: int
+    """Of those files."""
+    found: tuple[str, ...]
+    """Those of the files, relative to the index, that hold a run."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexShape:
+    """What an index was made with."""
+
+    embedder: str
+    revision: str
+    """Of the embedder's weights."""
+    chunk_size: int
+    """Tokens of a chunk, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReembedReport:
+    """What a reembedding did; nothing where ``before == after``."""
+
+    before: IndexShape
+    after: IndexShape
+    documents: int
+    chunks: int
+    embedded: int
+    """Chunks whose vector was computed in this run."""
+    reused: int
+    """Chunks whose vector was known: from an interrupted run, or of an equal text."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something of an index that is not as it should be."""
+
+    check: str
+    """What was checked: "catalog", "texts", "terms", "chroma" …"""
+    what: str
+    mend: str
+    """What to do about it."""
+    fixable: bool = False
+    """Whether ``doctor(fix=True)`` does that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Something of an index that was checked."""
+
+    name: str
+    told: str
+    """What was compared or measured, or why it was not looked at; empty where it failed at once."""
+    findings: tuple[Finding, ...] = ()
+    skipped: bool = False
+    """Whether it could not be looked at now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a doctor has found out about an index."""
+
+    checks: tuple[Check, ...]
+    """In their order; where the catalog is damaged, those end that would read on in it."""
+    fixed: tuple[Finding, ...] = ()
+    """What was wrong before ``fix``, and is no more."""
+    size_bytes: tuple[tuple[str, int], ...] = ()
+    """Part of the index -> its size on disk."""
+    seconds: float = 0.0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+        return tuple(finding for check in self.checks for finding in check.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a sync or a reembedding has come; passed to the ``progress`` callback."""
+
+    stage: Literal["reading", "embedding", "waiting", "indexing"]
     done_bytes: int
-    """Of the new and changed files, those that are indexed or being embedded."""
+    """Of the new and changed files, those that are indexed or being embedded; a text that is
+    no file has as many as characters."""
     total_bytes: int
     embedded: int
     """Chunks whose vector was computed so far."""
     label: str
-    """The document at hand."""
+    """The document at hand; while a server is waited for, what it said."""
+    wait_s: float = 0.0
+    """Seconds until that server is asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,8 +400,12 @@ class Status:
     """The process that is writing now, if one is."""
     version: str
     """Of the index format."""
+    unused_vectors: int = 0
+    """Kept for texts that may come back, though no chunk has them now."""
     findings: tuple[str, ...] = ()
     """What is wrong with the search indexes; the catalog answers in their place."""
+    reembedding: str | None = None
+    """The embedder of a reembedding that is at work or was interrupted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,15 @@ import pytest
 
 import rag
 from rag.cli import run
+from rag.index.catalog import Catalog
+from rag.index.locks import writing
 from tests.documents.make_pdf import make_pdf
 from tests.server import Fault, Server, slow, status
 
-COMMANDS = ("sync", "search", "ask", "show", "status")
+COMMANDS = (
+    *("sync", "search", "ask", "show", "status", "forget", "doctor", "reembed"),
+    *("eval", "tune"),
+)
 HARBOUR = """# Harbour
 
 ## Pilots
@@ -214,7 +220,7 @@ def check(found: Any, shape: Any) -> None:
             check(each, shape[0])
     elif isinstance(shape, dict) and list(shape) in (["part"], ["key"]):
         assert isinstance(found, dict)
-    elif isinstance(shape, dict):
+    elif isinstance(shape, dict) and found is not None:
         assert list(found) == list(shape)
         for key, value in found.items():
             check(value, shape[key])
@@ -314,6 +320,95 @@ def test_the_json_of_sync_is_the_documented_one(folder: Path, typed: Typed) -> N
     assert ended.code == 0
     assert ended.json["moved"] == [{"old": "harbour.md", "new": "manual.md"}]
     assert ended.json["embedded"] == 0
+
+
+def test_the_json_of_forget_is_the_documented_one(folder: Path, typed: Typed) -> None:
+    write_harbour(folder)
+    typed("sync")
+    ended = typed("forget", "rivers/砚溪.md", "--ignore", "--json")
+    check(ended.json, documented(typed("forget", "--help").out))
+    assert (ended.code, ended.json["ids"]) == (0, ["rivers/砚溪.md"])
+    assert (ended.json["ignored"], ended.json["found"]) == (["/rivers/砚溪.md"], [])
+    assert ended.json["runs"] > 50
+
+
+def test_the_json_of_doctor_is_the_documented_one(folder: Path, typed: Typed) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "terms-0001" / "meta.json").unlink()
+    ended = typed("doctor", "--json")
+    check(ended.json, documented(typed("doctor", "--help").out))
+    assert ended.code == 4
+    (finding,) = ended.json["findings"]
+    assert (finding["check"], finding["fixable"]) == ("terms", True)
+    fixed = typed("doctor", "--fix", "--json")
+    check(fixed.json, documented(typed("doctor", "--help").out))
+    assert (fixed.code, fixed.json["findings"], fixed.json["fixed"]) == (0, [], [finding])
+
+
+# ---- forget and doctor ------------------------------------------------------------------------
+
+
+def test_a_file_is_forgotten_by_its_path_from_here(
+    folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    monkeypatch.chdir(folder / "rivers")
+    refused = typed("forget", "砚溪.md")
+    assert refused.code == 2
+    assert "'rivers/砚溪.md' still lies in the folder" in refused.err
+    (folder / "rivers" / "砚溪.md").unlink()
+    ended = typed("forget", "砚溪.md")
+    assert ended.code == 0
+    assert re.fullmatch(
+        r"forgotten +1\n    rivers/砚溪\.md\nvectors +\d+  removed\n"
+        r"searched \d+ files, [\d.]+ [kM]B: no 32-byte run of it is left\n\d+\.\d s\n",
+        ended.out,
+    )
+
+
+def test_what_is_left_of_a_forgotten_file_is_shown_with_exit_code_4(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / "harbour.md").rename(folder / ".rag" / "harbour.txt")
+    ended = typed("forget", "harbour.md")
+    assert ended.code == 4
+    assert "a 32-byte run of it is left in\n    harbour.txt\nthese are no files of rag" in ended.out
+
+
+def test_a_doctor_prints_a_line_for_each_check_and_what_mends_a_finding(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "terms-0001" / "meta.json").unlink()
+    ended = typed("doctor")
+    assert ended.code == 4
+    lines = ended.out.splitlines()
+    signs = {line[2:13].strip(): line[0] for line in lines if line[:1] in {"✓", "✗"}}
+    assert signs.pop("terms") == "✗"
+    assert signs == dict.fromkeys(
+        ("catalog", "texts", "chroma", "recall", "vectors", "windows", "folders", "versions"), "✓"
+    )
+    place = lines.index("✗ terms      meta.json is not what was written")
+    assert lines[place + 1].strip().startswith("→ rag doctor --fix, or the next sync, builds it")
+    assert lines[-1].startswith("1 finding · ")
+
+
+def test_a_doctor_of_an_index_that_cannot_be_opened_says_what_to_do(
+    folder: Path, typed: Typed
+) -> None:
+    write_harbour(folder)
+    typed("sync")
+    (folder / ".rag" / "catalog.sqlite3").write_bytes(b"x" * 8192)
+    ended = typed("doctor")
+    assert ended.code == 4
+    assert ended.out.startswith("✗ catalog    the catalog ")
+    assert "restore it from a backup, or move its folder away and sync again" in ended.out
+    assert typed("doctor", "--json").json["findings"][0]["check"] == "catalog"
 
 
 # ---- search -----------------------------------------------------------------------------------
@@ -626,6 +721,110 @@ def test_the_bundled_model_answers_without_any_setting(
     assert "“The pilot must be on board two hours before high water.” [1]\n" in ended.out
 
 
+# ---- another embedder -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unnamed(folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a corpus that openai:test has indexed, and which no setting names any more."""
+    write_harbour(folder)
+    assert typed("sync").code == 0
+    monkeypatch.delenv("RAG_EMBEDDINGS__MODEL")
+    return folder
+
+
+def test_an_index_opens_with_the_model_that_it_was_made_with(unnamed: Path, typed: Typed) -> None:
+    assert "embedder   openai:test\n" in typed("status").out
+    assert typed("search", "pilot", "--json").json["hits"][0]["document_id"] == "harbour.md"
+    assert typed("sync").code == 0
+
+
+def test_the_index_becomes_that_of_another_model(
+    unnamed: Path, server: Server, typed: Typed
+) -> None:
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.fullmatch(
+        r"embedder   openai:test → openai:other\ndocuments  3 · 4 chunks\n"
+        r"4 chunks embedded, 0 reused · \d+\.\d s\n",
+        ended.out,
+    )
+    assert {request.body["model"] for request in list(server.requests)[-1:]} == {"other"}
+    assert "embedder   openai:other\n" in typed("status").out
+    assert typed("search", "pilot").code == 0
+    again = typed("reembed", "--embedder", "openai:other")
+    assert again.out == "nothing to do: the index is that of openai:other already\n"
+
+
+def test_the_json_of_reembed_is_the_documented_one(unnamed: Path, typed: Typed) -> None:
+    found = typed("reembed", "--embedder", "openai:other", "--json").json
+    check(found, documented(typed("reembed", "--help").out))
+    assert found["path"] == str(unnamed)
+    assert (found["before"]["embedder"], found["after"]["embedder"]) == (
+        "openai:test",
+        "openai:other",
+    )
+    assert (found["embedded"], found["reused"]) == (found["chunks"], 0)
+
+
+@pytest.mark.parametrize("place", ["RAG_EMBEDDINGS__MODEL", "rag.toml, section embeddings"])
+def test_settings_that_still_name_the_old_model_are_told_of(
+    unnamed: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if place.startswith("rag.toml"):
+        (unnamed / "rag.toml").write_text('embeddings.model = "openai:test"\n', encoding="utf-8")
+    else:
+        monkeypatch.setenv(place, "openai:test")
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert ended.code == 0
+    assert ended.err == (
+        f"warning: {place} still names 'openai:test', so that the index cannot be opened; name "
+        "'openai:other' there, or nothing: an index opens with its own\n"
+    )
+    refused = typed("search", "pilot")
+    assert refused.code == 4
+    assert "rag reembed --embedder openai:test" in refused.err
+
+
+def test_settings_that_name_the_new_model_already_are_right(
+    unnamed: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_EMBEDDINGS__MODEL", "openai:other")
+    assert "rag reembed --embedder openai:other" in typed("sync").err
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.err) == (0, "")
+    assert typed("search", "pilot").code == 0
+
+
+def test_a_server_that_fails_leaves_the_old_index_and_says_how_to_go_on(
+    unnamed: Path, server: Server, typed: Typed
+) -> None:
+    server.faults.append(status(401))
+    ended = typed("reembed", "--embedder", "openai:other")
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.err.endswith(
+        "; it was to embed 'harbour.md'; the old index answers as before; run rag reembed again "
+        "to go on\n"
+    )
+    assert typed("search", "pilot").code == 0
+    shown = typed("status").out
+    assert "unfinished reembedding with openai:other · rag reembed --embedder openai:other" in shown
+    assert typed("reembed", "--embedder", "openai:other").code == 0
+    assert "unfinished" not in typed("status").out
+
+
+def test_an_index_whose_model_cannot_be_had_is_told_and_can_be_reembedded(
+    unnamed: Path, typed: Typed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with closing(Catalog(unnamed / ".rag", write=True)) as catalog:
+        catalog.set(embedder=str(tmp_path_factory.getbasetemp() / "no-model"))
+    refused = typed("search", "pilot")
+    assert refused.code == 4
+    assert "no-model', which cannot be had" in refused.err
+    assert typed("reembed", "--embedder", "openai:other").code == 0
+    assert typed("search", "pilot").code == 0
+
+
 # ---- what is meant ----------------------------------------------------------------------------
 
 
@@ -647,6 +846,8 @@ def test_the_bundled_model_answers_without_any_setting(
         ("ask x --model ''", "setting synthesis.model = ''"),
         ("search ''", "is empty; ask something"),
         ("ask ' '", "the question is empty; ask something"),
+        ("reembed", "Missing option '--embedder'"),
+        ("reembed --embedder ''", "setting embeddings.model = ''"),
         ("show harbor.md", "there is no document 'harbor.md'; the nearest is 'harbour.md'"),
         ("show harbour.md:77", "there is no line 77 in 'harbour.md', which has 9"),
         ("show harbour.md:0", "there is no line 0 in 'harbour.md', which has 9"),
@@ -759,10 +960,10 @@ def test_a_full_disk_behind_standard_output_is_told(harbour: Path) -> None:
     assert b"No space left on device" in done.stderr
 
 
-def syncing(server: Server) -> "subprocess.Popen[bytes]":
+def syncing(server: Server, *, answers_after_s: float = 60) -> "subprocess.Popen[bytes]":
     """Start a sync that waits for the second slice of its vectors."""
     asked = len(server.requests)
-    server.faults += [Fault(), Fault(), slow(60)]
+    server.faults += [Fault(), Fault(), slow(answers_after_s)]
     program = subprocess.Popen(
         [sys.executable, "-m", "rag", "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -785,14 +986,31 @@ def growing(folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_sync_that_is_stopped_says_so_and_leaves_a_corpus_that_answers(
+def test_a_sync_that_is_stopped_keeps_the_work_in_hand(
+    stop: signal.Signals, code: int, growing: Path, server: Server, typed: Typed
+) -> None:
+    program = syncing(server, answers_after_s=2)
+    program.send_signal(stop)
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, out) == (code, b"")
+    assert err == b"stopped; what was indexed so far answers; run rag sync again to go on\n"
+    asked = len(server.requests)
+    again = typed("sync", "--json").json
+    assert again["unchanged"] == ["berths.txt", "harbour.md"]
+    assert len(server.requests) == asked, "something was embedded twice"
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_sync_that_is_stopped_twice_ends_at_once_and_leaves_a_corpus_that_answers(
     stop: signal.Signals, code: int, growing: Path, server: Server, typed: Typed
 ) -> None:
     program = syncing(server)
     program.send_signal(stop)
+    time.sleep(0.5)
+    program.send_signal(stop)
     out, err = program.communicate(timeout=60)
     assert (program.returncode, out) == (code, b"")
-    assert err == (b"stopped; what was indexed so far answers; run rag sync again to go on\n")
+    assert err == b"stopped; what was indexed so far answers; run rag sync again to go on\n"
     assert typed("search", "who pays for the tug", "-k", "1").out.startswith("1  harbour.md:")
     again = typed("sync", "--json").json
     assert again["added"] == ["berths.txt"]
@@ -821,16 +1039,224 @@ def test_a_first_sync_that_was_stopped_is_named_where_nothing_is_found(
     for file in (growing / ".rag").iterdir():
         shutil.rmtree(file) if file.is_dir() else file.unlink()
     program = syncing(server)
-    program.send_signal(signal.SIGTERM)
+    program.kill()
     program.communicate(timeout=60)
     ended = typed("search", "xylophone", "--by", "lexical")
     assert ended.err.endswith("; the first sync has not finished: rag sync\n")
 
 
+# ---- a server that asks for patience ------------------------------------------------------------
+
+
+def test_a_server_that_asks_for_patience_costs_time_and_no_work(
+    growing: Path, server: Server, typed: Typed
+) -> None:
+    # Three refusals are the SDK's own two repetitions and one wait of the sync's.
+    server.faults += [Fault(), Fault(), *[status(429, retry_after="0.1")] * 3]
+    ended = typed("sync")
+    assert ended.code == 0
+    assert re.fullmatch(
+        r"waiting 1 s: 127\.0\.0\.1:\d+ asks for patience: told to fail;.*\n", ended.err
+    )
+    assert "added          1\n    berths.txt\n" in ended.out
+    texts = [text for request in server.requests for text in request.body["input"]]
+    served = len(set(texts))
+    assert len(texts) == served + 3 * 32, "a text that was served was sent again"
+
+
+def test_a_server_that_is_tired_once_it_has_answered_is_waited_for_too(
+    growing: Path, server: Server, typed: Typed
+) -> None:
+    server.faults += [Fault(), Fault(), *[status(503)] * 3]
+    ended = typed("sync")
+    assert ended.code == 0
+    assert ended.err.startswith("waiting 2 s: ")
+
+
+def test_when_patience_is_over_what_was_embedded_is_kept_and_the_rest_has_failed(
+    growing: Path, server: Server, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_EMBEDDINGS__PATIENCE_S", "0.5")
+    server.faults += [Fault(), Fault(), *[status(429, retry_after="0.2")] * 60]
+    ended = typed("sync", "--json")
+    assert ended.code == 5
+    assert [(f["id"], f["kind"]) for f in ended.json["failed"]] == [("berths.txt", "RateLimited")]
+    assert ended.json["embedded"] == 64
+    server.faults.clear()
+    again = typed("sync", "--json").json
+    assert (again["added"], again["reused"]) == (["berths.txt"], 64)
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_wait_for_a_server_is_interrupted_and_what_was_embedded_is_kept(
+    stop: signal.Signals, code: int, growing: Path, server: Server, typed: Typed
+) -> None:
+    server.faults += [Fault(), Fault(), *[status(429, retry_after="3600")] * 60]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "rag", "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert program.stderr is not None
+    assert program.stderr.readline().startswith(b"waiting 60 min: 127.0.0.1:")
+    program.send_signal(stop)
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == code
+    assert err == b"stopped; what was indexed so far answers; run rag sync again to go on\n"
+    server.faults.clear()
+    assert typed("sync", "--json").json["reused"] == 64
+
+
+# ---- watching ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A ``rag sync --watch`` at work."""
+
+    program: "subprocess.Popen[str]"
+
+    def line(self) -> str:
+        assert self.program.stdout is not None
+        return self.program.stdout.readline()
+
+    def end(self, stop: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
+        self.program.send_signal(stop)
+        out, err = self.program.communicate(timeout=60)
+        return self.program.returncode, out, err
+
+
+@pytest.fixture
+def watch(folder: Path) -> Iterator[Callable[..., Watching]]:
+    """Start a watching sync, with more options."""
+    started = []
+
+    def begin(*options: str) -> Watching:
+        command = [sys.executable, "-m", "rag", "sync", "--watch", *options]
+        program = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(program)
+        return Watching(program)
+
+    yield begin
+    for program in started:
+        program.kill()
+        program.communicate()
+
+
+def test_a_watched_folder_is_synced_when_it_has_changed_and_at_no_other_time(
+    folder: Path, watch: Callable[..., Watching]
+) -> None:
+    (folder / "harbour.md").write_text(HARBOUR, encoding="utf-8")
+    (folder / ".ragignore").write_text("drafts/\n", encoding="utf-8")
+    (folder / "drafts").mkdir()
+    watching = watch()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d  1 added · \d chunks embedded · \d+\.\d s\n", watching.line()
+    )
+    (folder / "drafts" / "a.md").write_text("Not yet.", encoding="utf-8")
+    (folder / ".hidden").write_text("Never.", encoding="utf-8")
+    time.sleep(2)  # A round that these, or the index itself, set off would come before the next.
+    (folder / "county.md").write_text(COUNTY, encoding="utf-8")
+    assert "  1 added, 1 unchanged · " in watching.line()
+    (folder / "county.md").rename(folder / "县志.md")
+    assert "  1 moved, 1 unchanged · 0 chunks embedded" in watching.line()
+    (folder / ".ragignore").write_text("县志.md\n", encoding="utf-8")
+    assert "  1 added, 1 removed, 1 unchanged" in watching.line()
+    code, out, err = watching.end()
+    assert (code, out) == (130, "")
+    assert err.endswith(f"watching {folder}; Ctrl-C ends it\nstopped\n")
+
+
+def test_a_watched_folder_that_another_process_writes_is_tried_again(
+    folder: Path, watch: Callable[..., Watching]
+) -> None:
+    (folder / "harbour.md").write_text(HARBOUR, encoding="utf-8")
+    (folder / ".rag").mkdir()
+    with writing(folder / ".rag"):
+        watching = watch()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  .* is being written by process .*\n", watching.line())
+        assert watching.line() == "    again in 30 s\n"
+    (folder / "county.md").write_text(COUNTY, encoding="utf-8")
+    assert "  2 added · " in watching.line()
+    assert watching.end(signal.SIGTERM)[0] == 143
+
+
+def test_a_server_that_fails_ends_no_watching_and_each_round_is_one_line_of_json(
+    folder: Path, server: Server, watch: Callable[..., Watching]
+) -> None:
+    (folder / "harbour.md").write_text(HARBOUR, encoding="utf-8")
+    server.faults.append(status(401))
+    watching = watch("--json")
+    found = json.loads(watching.line())
+    assert [(f["id"], f["kind"]) for f in found["failed"]] == [("harbour.md", "ProviderError")]
+    assert found["again_s"] == 30
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", found["time"])
+    (folder / "county.md").write_text(COUNTY, encoding="utf-8")
+    found = json.loads(watching.line())
+    assert (found["added"], found["again_s"]) == (["county.md", "harbour.md"], None)
+    with writing(folder / ".rag"):
+        (folder / "county.md").unlink()
+        lost = json.loads(watching.line())
+    assert (lost["kind"], lost["again_s"], lost["path"]) == ("CorpusLocked", 30, str(folder))
+    code, out, _ = watching.end()
+    assert (code, out) == (130, "")
+
+
+def test_a_dry_run_is_not_watched(folder: Path, typed: Typed) -> None:
+    ended = typed("sync", "--watch", "--dry-run")
+    assert (ended.code, ended.out) == (2, "")
+    assert "a dry run does not go on" in ended.err
+
+
+# ---- very many new files ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(folder: Path) -> Path:
+    """Stand in a folder of more new files than are indexed unasked; all are empty."""
+    for number in range(10_001):
+        (folder / f"{number}.txt").touch()
+    return folder
+
+
+def test_very_many_new_files_are_refused_where_nobody_can_be_asked(
+    many: Path, typed: Typed
+) -> None:
+    ended = child("sync")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith(
+        f"error: 10,001 files in {many} are new: more than 10,000 are indexed only with --yes\n"
+    )
+    assert not (many / ".rag").exists()
+    assert typed("sync", "--dry-run").out.startswith("added      10,001\n")
+
+
+@pytest.mark.slow
+def test_very_many_new_files_are_indexed_unasked_with_yes(many: Path, typed: Typed) -> None:
+    assert len(typed("sync", "--yes", "--json").json["failed"]) == 10_001
+
+
+@pytest.mark.slow
+def test_ten_thousand_new_files_are_indexed_unasked(many: Path) -> None:
+    (many / "0.txt").unlink()
+    assert child("sync").code == 3
+
+
+@pytest.mark.slow
+def test_on_a_terminal_very_many_new_files_are_asked_about(many: Path) -> None:
+    code, written = on_terminal("sync", columns=200, keys=b"n\n")
+    assert code == 2
+    assert f"10,001 files in {many} are new. Index them all? [y/N]: " in written
+    assert "none was indexed; .ragignore names what is to be left out" in written
+    code, written = on_terminal("sync", columns=200, keys=b"y\n")
+    assert code == 3
+    assert re.search(r"failed +10,001", plain(written))
+
+
 # ---- a terminal -------------------------------------------------------------------------------
 
 
-def on_terminal(*arguments: str, columns: int = 60) -> tuple[int, str]:
+def on_terminal(*arguments: str, columns: int = 60, keys: bytes = b"") -> tuple[int, str]:
     """Run a command on a terminal; returns its code and all that it wrote there."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -842,6 +1268,7 @@ def on_terminal(*arguments: str, columns: int = 60) -> tuple[int, str]:
         env={**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"},
     )
     os.close(slave)
+    os.write(master, keys)
     written = b""
     while select.select([master], [], [], 60)[0]:
         try:

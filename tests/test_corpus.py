@@ -293,6 +293,39 @@ def test_a_file_larger_than_the_limit_is_refused_with_the_limit_named(folder: Pa
     assert "documents.max_bytes" in str(report.failed[0].error)
 
 
+def test_a_file_that_crashes_its_reader_fails_alone_and_its_old_version_answers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.pdf").write_bytes(make_pdf([("The lamp is lit at dusk.",)]))
+    with a_corpus(folder) as corpus:
+        corpus.sync()
+        (tmp_path / "pypdfium2.py").write_text("import ctypes; ctypes.string_at(0)")
+        monkeypatch.syspath_prepend(tmp_path)
+        (folder / "a.pdf").write_bytes(make_pdf([("The lamp is lit at dawn.",)]))
+        write(folder, "b.html", "<p>The tug waits.</p>")
+        report = corpus.sync()
+        assert report.added == ("b.html",)
+        assert [(id_, type(error)) for id_, error in report.failed] == [
+            ("a.pdf", UnreadableDocument)
+        ]
+        assert found(corpus, "lamp")[0] == "a.pdf"
+        assert found(corpus, "tug waits")[0] == "b.html"
+
+
+def test_a_file_that_takes_longer_than_the_settings_allow_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pypdfium2.py").write_text("while True: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    (folder / "a.pdf").write_bytes(make_pdf([("The lamp is lit at dusk.",)]))
+    settings = settings_from({"documents": {"read_timeout_s": 1}})
+    with a_corpus(folder, settings=settings) as corpus:
+        report = corpus.sync()
+    assert [id_ for id_, _ in report.failed] == ["a.pdf"]
+    assert "not read within 1 seconds" in str(report.failed[0].error)
+    assert len(report.added) == 2
+
+
 def test_a_file_that_vanishes_during_a_sync_fails_alone(folder: Path) -> None:
     def take_away(_: Progress) -> None:
         (folder / "县志/砚溪.md").unlink(missing_ok=True)
@@ -788,3 +821,71 @@ def test_a_damaged_catalog_says_what_to_do(folder: Path) -> None:
     catalog.write_bytes(catalog.read_bytes()[:5000])
     with pytest.raises(CorpusError, match="sync again"):
         a_corpus(folder).search("pilot")
+
+
+# ---- the same documents, indexed otherwise ------------------------------------------------------
+
+
+def test_the_chunks_of_a_document_come_in_its_order_and_an_unknown_id_names_the_nearest(
+    corpus: Corpus,
+) -> None:
+    text = corpus.document("harbour.md").text
+    chunks = corpus.chunks("harbour.md")
+    assert [text[chunk.start : chunk.end] for chunk in chunks] == [chunk.text for chunk in chunks]
+    assert [chunk.start for chunk in chunks] == sorted(chunk.start for chunk in chunks)
+    assert {chunk.document_id for chunk in chunks} == {"harbour.md"}
+    assert len(chunks) >= 2
+    with pytest.raises(ValueError, match=r"the nearest is 'harbour\.md'"):
+        corpus.chunks("harbor.md")
+
+
+def test_a_corpus_is_rebuilt_elsewhere_and_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with a_corpus(folder) as corpus:
+        corpus.sync()
+        corpus.put("note", "The tug is ordered by radio.")
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        small = settings_from({"documents": {"chunk_size": 16}})
+        with corpus.rebuild(elsewhere, settings=small) as other:
+            assert [d.id for d in other.documents()] == [d.id for d in corpus.documents()]
+            assert other.document("harbour.md") == corpus.document("harbour.md")
+            assert other.status().chunks > corpus.status().chunks
+            assert max(chunk.tokens for chunk in other.chunks("harbour.md")) <= 16
+            assert found(other, "ordered by radio")[0] == "note"
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_rebuilt_under_the_same_settings_nothing_is_embedded_and_all_is_found_alike(
+    folder: Path, tmp_path: Path
+) -> None:
+    embedder = CountingEmbedder()
+    with a_corpus(folder, embedder=embedder) as corpus:
+        corpus.sync()
+        embedder.texts.clear()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        with corpus.rebuild(elsewhere, settings=corpus.settings) as other:
+            for query in ("pilot on board", "茶叶集市"):
+                assert other.search(query) == corpus.search(query)
+    assert embedder.texts == []
+
+
+def test_a_corpus_that_was_never_synced_cannot_be_rebuilt(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with a_corpus(folder) as corpus, pytest.raises(CorpusNotFound, match="sync first"):
+        corpus.rebuild(elsewhere, settings=corpus.settings)
+
+
+def test_a_text_that_cannot_be_embedded_fails_the_rebuilding(folder: Path, tmp_path: Path) -> None:
+    embedder = FailingEmbedder("\0", status=None)
+    with a_corpus(folder, embedder=embedder) as corpus:
+        corpus.sync()
+        embedder.word = "pilot"
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        small = settings_from({"documents": {"chunk_size": 16}})
+        with pytest.raises(ProviderError, match="the server is down"):
+            corpus.rebuild(elsewhere, settings=small)

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from rag.types import (
     Document,
     Failure,
     Hit,
+    IndexShape,
     Page,
     Passage,
+    ReembedReport,
     Rejection,
     Section,
     Skipped,
@@ -527,6 +530,7 @@ def test_a_name_that_would_command_the_terminal_is_shown_as_pictures(
 
 def a_status(
     *,
+    reembedding: str | None = None,
     synced_at: datetime | None = None,
     writer: str | None = None,
     findings: tuple[str, ...] = (),
@@ -543,6 +547,7 @@ def a_status(
         writer=writer,
         version="1",
         findings=findings,
+        reembedding=reembedding,
     )
 
 
@@ -587,6 +592,46 @@ def test_a_writer_and_what_is_damaged_are_told_with_what_to_do(
         "damaged    chroma: data.bin was cut",
         "           the catalog answers in their place; rag sync repairs them",
     ]
+
+
+def test_a_reembedding_that_was_stopped_is_told_with_what_goes_on_and_what_drops_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printing.print_status(Screen(), a_status(reembedding="/models/a b"))
+    assert printed(capsys)[-1] == (
+        "unfinished reembedding with /models/a b · rag reembed --embedder '/models/a b' goes on "
+        "with it, with all-MiniLM-L6-v2 drops it"
+    )
+    printing.print_status(Screen(), a_status(reembedding="e5", writer="process 12 since noon"))
+    assert printed(capsys)[-2:] == [
+        "writing    process 12 since noon",
+        "unfinished reembedding with e5 · at work",
+    ]
+
+
+# ---- reembed ------------------------------------------------------------------------------------
+
+
+def a_reembedding(before: IndexShape, after: IndexShape) -> ReembedReport:
+    return ReembedReport(
+        before=before, after=after, documents=2, chunks=1200, embedded=1000, reused=200, seconds=61
+    )
+
+
+def test_a_reembedding_tells_what_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    old = IndexShape(embedder="all-MiniLM-L6-v2", revision="1", chunk_size=240)
+    new = IndexShape(embedder="openai:bge-m3", revision="host/v1", chunk_size=240)
+    printing.print_reembedding(Screen(), a_reembedding(old, new))
+    assert printed(capsys) == [
+        "embedder   all-MiniLM-L6-v2 → openai:bge-m3",
+        "revision   1 → host/v1",
+        "documents  2 · 1,200 chunks",
+        "1,000 chunks embedded, 200 reused · 61.0 s",
+    ]
+    printing.print_reembedding(Screen(), a_reembedding(old, replace(old, chunk_size=1000)))
+    assert printed(capsys)[0] == "chunk size 240 → 1,000 tokens"
+    printing.print_reembedding(Screen(), a_reembedding(old, old))
+    assert printed(capsys) == ["nothing to do: the index is that of all-MiniLM-L6-v2 already"]
 
 
 def test_on_a_narrow_terminal_a_value_goes_on_below_itself(

@@ -49,6 +49,9 @@ def test_a_public_function_says_what_goes_in_and_comes_out(name: str) -> None:
         ("ask", "question budget where"),
         ("stream", "question budget where"),
         ("status", ""),
+        ("forget", "ids ignore"),
+        ("doctor", "fix progress"),
+        ("reembed", "embedder progress"),
     ],
 )
 def test_the_methods_of_a_corpus_take_what_they_always_took(method: str, parameters: str) -> None:

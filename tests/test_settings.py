@@ -8,7 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from rag.errors import SettingsError
-from rag.settings import Settings, load_settings, settings_from
+from rag.settings import (
+    Settings,
+    load_settings,
+    settings_from,
+    value_of,
+    with_changes,
+    written_into,
+)
 
 
 def refusal(
@@ -117,6 +124,8 @@ def test_an_unknown_setting_is_refused_and_the_nearest_named(
     ("section", "key", "value"),
     [
         ("documents", "max_bytes", 0),
+        ("documents", "read_timeout_s", 0),
+        ("documents", "read_memory_bytes", 1_000_000),
         ("documents", "chunk_size", 15),
         ("documents", "chunk_size", 32.5),
         ("documents", "chunk_size", "many"),
@@ -209,3 +218,50 @@ def test_the_environment_and_the_overrides_are_not_changed(tmp_path: Path) -> No
     load_settings(tmp_path, environment=environment, overrides=overrides)
     assert environment == {"RAG_INDEX__EXACT_UP_TO": "5"}
     assert overrides == {"index": {"exact_up_to": 6}}
+
+
+# ---- single settings ----------------------------------------------------------------------------
+
+
+def test_single_settings_are_changed_and_the_others_stay() -> None:
+    before = settings_from({"synthesis": {"budget": 300}})
+    after = with_changes(before, {"documents.chunk_size": 64, "retrieval.dense_weight": "0.5"})
+    assert value_of(after, "documents.chunk_size") == 64
+    assert value_of(after, "retrieval.dense_weight") == 0.5
+    assert value_of(after, "synthesis.budget") == 300
+    assert value_of(before, "documents.chunk_size") is None
+
+
+@pytest.mark.parametrize("name", ["document.chunk_size", "documents.chunksize", "chunk_size"])
+def test_a_change_of_an_unknown_setting_names_the_nearest(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"the nearest is 'documents\.chunk_size'"):
+        with_changes(Settings(), {name: 64})
+
+
+CHANGES = {"documents.chunk_size": 64, "retrieval.dense_weight": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "[documents]\nchunk_size = 64\n\n[retrieval]\ndense_weight = 0.5\n"),
+        (
+            "# ours\n[retrieval]\ndense_weight=0.3 # why\n",
+            "# ours\n[retrieval]\ndense_weight = 0.5 # why\n\n[documents]\nchunk_size = 64\n",
+        ),
+        (
+            "[documents]\nmax_bytes = 9\n[retrieval]\n",
+            "[documents]\nchunk_size = 64\nmax_bytes = 9\n[retrieval]\ndense_weight = 0.5\n",
+        ),
+    ],
+)
+def test_settings_are_written_into_a_file_whose_other_lines_stay(before: str, after: str) -> None:
+    assert written_into(before, CHANGES) == after
+
+
+@pytest.mark.parametrize(
+    "before", ["retrieval = {dense_weight = 0.3}", "retrieval.candidates = 300"]
+)
+def test_a_file_that_lines_cannot_be_put_into_is_left_to_its_owner(before: str) -> None:
+    with pytest.raises(SettingsError, match="put in by hand"):
+        written_into(before, CHANGES)

@@ -19,15 +19,23 @@ PACKAGE = Path(rag.__file__).parent
 STAGES = {"documents", "embeddings", "index", "retrieval", "synthesis"}
 SHARED = {"types", "errors", "sentences", "terms", "tokens", "prompts", "providers"}
 """What every stage may use, and what uses no stage."""
-COMPOSERS = {"corpus", "sync", "__init__"}
-"""The corpus, its sync, and the list of public names."""
+COMPOSERS = {"corpus", "doctor", "forgetting", "reembedding", "sync", "watching", "__init__"}
+"""The corpus, what tells that a sync is due, what is done to a whole index, the public names."""
+JUDGES = {"measuring", "tuning"}
+"""What asks whole corpora to tell how good they are; no stage is known to it."""
 COMMAND_LINE = {
     "__main__",
+    "advising",
     "arguments",
+    "charts",
     "cli",
     "commands",
+    "figures",
+    "judging",
+    "manual",
     "places",
     "printing",
+    "rounds",
     "shapes",
     "terminal",
 }
@@ -103,7 +111,7 @@ def test_nothing_below_the_command_line_imports_it(path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(COMPOSERS))
 def test_the_corpus_is_imported_from_above_only(name: str) -> None:
     users = {path.stem for path in MODULES if name in parts_used(path)}
-    assert users <= COMPOSERS | COMMAND_LINE
+    assert users <= COMPOSERS | JUDGES | COMMAND_LINE
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -134,6 +142,11 @@ def loaded_by(*modules: str) -> set[str]:
 def test_importing_the_package_loads_numpy_and_pydantic_at_most() -> None:
     late = {*SLOW, "chromadb", "tantivy", "tokenizers", "tiktoken", "typer", "rich", "lxml"}
     assert not loaded_by("rag", "rag.types", "rag.errors", "rag.settings") & late
+
+
+def test_the_process_that_reads_files_loads_no_model_and_no_index() -> None:
+    others = {*SLOW, "chromadb", "tantivy", "tokenizers", "tiktoken", "typer", "rich", "pydantic"}
+    assert not loaded_by("rag.documents.worker") & others
 
 
 def test_importing_embedders_and_models_loads_no_library_of_models() -> None:

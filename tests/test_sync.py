@@ -1,8 +1,10 @@
 """What a sync plans from a folder and a catalog, and what becomes of the plan."""
 
 import os
+import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from rag.errors import (
 )
 from rag.index.catalog import FileFacts
 from rag.index.writer import Writer, writing
+from rag.interrupts import deferred
 from rag.sync import BATCH_CHUNKS, SLICE_CHUNKS, Plan, Sync, make_plan
 from rag.testing import HashingEmbedder
 from rag.types import Chunk, Document, Failure, Matrix, Progress, Skipped
@@ -56,7 +59,7 @@ def plan_of(
 
 def facts_of(*files: File) -> dict[str, FileFacts]:
     """Give what is known of files once they are indexed."""
-    return {file.id: facts for file, facts in plan_of(files).to_read}
+    return {file.id: facts for file, facts in plan_of(files).to_read if facts is not None}
 
 
 def lists(plan: Plan) -> dict[str, object]:
@@ -82,6 +85,7 @@ def test_a_file_that_is_not_known_is_added_and_read(tmp_path: Path) -> None:
     assert lists(plan) == {"added": ["a.txt"]}
     ((read, facts),) = plan.to_read
     assert read == file
+    assert facts is not None
     assert (facts.size, facts.mtime_ns, facts.reader) == (17, LONG_AGO, "1")
     assert facts.file_hash == "3419642f0825498f9fbd56ec5e9f1a51e80077cbe8bb42d643176d13fc2e95a3"
     assert facts.checked_ns > LONG_AGO
@@ -185,6 +189,7 @@ def test_a_file_that_vanishes_while_it_is_hashed_fails_and_removes_nothing(tmp_p
 def test_a_file_over_the_limit_is_read_without_being_hashed(tmp_path: Path) -> None:
     plan = plan_of([a_file(tmp_path, "a.txt", "x" * 1001)])
     ((_, facts),) = plan.to_read
+    assert facts is not None
     assert facts.file_hash == ""
 
 
@@ -265,6 +270,7 @@ class Workplace:
         self.index = folder / ".rag"
         self.embedder = Counting()
         self.steps: list[Progress] = []
+        self.patience_s = 0.0
         self._clock = LONG_AGO
 
     def write(self, name: str, *lines: str) -> None:
@@ -273,7 +279,7 @@ class Workplace:
 
     @contextmanager
     def syncing(self) -> Iterator[tuple[Plan, Sync, Writer]]:
-        with writing(self.index, {}) as writer:
+        with deferred() as interrupts, writing(self.index, {}) as writer:
             files = [
                 File(
                     id=path.name,
@@ -290,6 +296,8 @@ class Workplace:
                 load=a_document,
                 split=lines_of,
                 embedder=self.embedder,
+                interrupts=interrupts,
+                patience_s=self.patience_s,
                 progress=self.steps.append,
             )
             yield plan, sync, writer
@@ -328,6 +336,26 @@ def test_a_second_run_embeds_writes_and_changes_nothing(place: Workplace) -> Non
     assert place.generation() == generation
 
 
+def test_a_run_without_changes_leaves_every_row_and_every_copy_as_it_was(
+    place: Workplace,
+) -> None:
+    def rows() -> str:
+        with closing(sqlite3.connect(place.index / "catalog.sqlite3")) as connection:
+            return "\n".join(line for line in connection.iterdump() if "'synced_at'" not in line)
+
+    def copies() -> dict[str, tuple[int, int]]:
+        return {
+            path.relative_to(place.index).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+            for path in place.index.glob("*-0*/**/*")
+        }
+
+    place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.sync()
+    before = rows(), copies()
+    assert place.sync() == {"unchanged": ["a.txt"]}
+    assert (rows(), copies()) == before
+
+
 def test_only_the_changed_chunks_are_embedded(place: Workplace) -> None:
     place.write("a.txt", "The pilot boards.", "The tide turns.")
     place.sync()
@@ -356,13 +384,22 @@ def test_a_move_embeds_nothing_and_leaves_nothing_behind(place: Workplace) -> No
         assert [hit.chunk.document_id for hit in store.lexical("pilot", 5)] == ["b.txt"]
 
 
-def test_a_vector_that_no_chunk_uses_is_forgotten(place: Workplace) -> None:
+def test_a_text_that_comes_back_is_not_embedded_again(place: Workplace) -> None:
     place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("b.txt", "A barge lies here.")
     place.sync()
+    (place.folder / "b.txt").unlink()
     place.write("a.txt", "The pilot boards.")
     place.sync()
     with opened(place.index) as store:
-        assert store.catalog._rows("SELECT count(*) FROM vectors") == [(1,)]
+        assert store.catalog.unused_vectors() == 2
+    place.embedder.calls.clear()
+    place.write("a.txt", "The pilot boards.", "The tide turns.")
+    place.write("c.txt", "A barge lies here.")
+    place.sync()
+    assert place.embedder.calls == []
+    with opened(place.index) as store:
+        assert store.catalog.unused_vectors() == 0
 
 
 def test_a_file_whose_reader_is_not_installed_fails_alone(place: Workplace) -> None:
@@ -552,6 +589,58 @@ def test_an_interrupted_run_is_gone_on_with_where_it_stopped(place: Workplace) -
     place.embedder.fails = lambda texts: None
     assert place.sync() == {"added": ["b.txt", "c.txt"], "unchanged": ["a.txt"]}
     assert len(place.embedder.texts) == 2 * BATCH_CHUNKS - 2 * SLICE_CHUNKS
+
+
+def test_a_run_that_is_asked_to_stop_keeps_the_slice_in_hand_and_writes_what_is_whole(
+    place: Workplace,
+) -> None:
+    place.write("a.txt", *(f"Short {n}." for n in range(SLICE_CHUNKS // 2)))
+    place.write("b.txt", *(f"A longer line for {n} of them." for n in range(2 * SLICE_CHUNKS)))
+
+    def stop(texts: list[str]) -> None:
+        if len(place.embedder.calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    place.embedder.fails = stop
+    with pytest.raises(KeyboardInterrupt):
+        place.sync()
+    assert len(place.embedder.calls) == 1
+    with opened(place.index, exact_up_to=CHROMA) as store:
+        assert store.findings() == []
+        assert [summary.id for summary in store.catalog.summaries()] == ["a.txt"]
+    done = set(place.embedder.texts)
+    place.embedder.fails = lambda texts: None
+    assert place.sync() == {"added": ["b.txt"], "unchanged": ["a.txt"]}
+    assert not done & set(place.embedder.texts), "the slice in hand was thrown away"
+
+
+def test_a_signal_whose_handler_wants_no_stop_changes_nothing(place: Workplace) -> None:
+    place.write("a.txt", *(f"The tide turns at {n}." for n in range(3 * SLICE_CHUNKS)))
+
+    def signalled(texts: list[str]) -> None:
+        if len(place.embedder.calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    place.embedder.fails = signalled
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        assert place.sync() == {"added": ["a.txt"]}
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert came == [signal.SIGINT]
+    assert len(set(place.embedder.texts)) == len(place.embedder.texts) == 3 * SLICE_CHUNKS
+
+
+def test_a_server_that_asks_for_patience_is_waited_for_and_that_is_told(place: Workplace) -> None:
+    place.patience_s = 60
+    place.write("a.txt", "The pilot boards.")
+    error = RateLimited("slow down", provider="test", retry_after_s=0.2)
+    place.embedder.fails = lambda texts: error if len(place.embedder.calls) < 3 else None
+    assert place.sync() == {"added": ["a.txt"]}
+    assert len(place.embedder.calls) == 3
+    waits = [step for step in place.steps if step.stage == "waiting"]
+    assert [(step.label, round(step.wait_s, 1)) for step in waits] == [("slow down", 0.2)] * 2
 
 
 def test_texts_are_embedded_in_the_order_of_their_lengths(place: Workplace) -> None:

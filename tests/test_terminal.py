@@ -1,15 +1,19 @@
 """What a terminal and a pipe get: lines that fit, nothing obeyed, nothing lost."""
 
 import io
+import os
 import re
+import signal
 import sys
 from contextlib import suppress
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from rag.interrupts import deferred
 from rag.terminal import Flow, Screen, listed, number, on_one_line, size, visible, wrapped
 from rag.types import Progress
 
@@ -216,8 +220,61 @@ def test_a_flow_that_breaks_off_ends_its_line(capsys: pytest.CaptureFixture[str]
 def test_in_a_pipe_there_is_no_bar_and_no_waiting(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
     with screen.waiting("searching"), screen.progress() as progress:
-        assert progress is None
+        progress(a_step(stage="reading"))
+        progress(a_step(stage="embedding"))
     assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_pipe_each_wait_for_a_server_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen().progress() as progress:
+        for wait_s in (90.0, 89.0, 1.0, 180.0, 179.0):
+            progress(a_step(stage="waiting", label="the server asks", wait_s=wait_s))
+        progress(a_step(stage="embedding"))
+        progress(a_step(stage="waiting", label="again", wait_s=2.0))
+    assert capsys.readouterr() == (
+        "",
+        "waiting 90 s: the server asks\nwaiting 3 min: the server asks\nwaiting 2 s: again\n",
+    )
+
+
+def test_on_a_terminal_a_wait_shows_why_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    err = terminal(monkeypatch, "stderr", columns=90)
+    monkeypatch.setenv("TERM", "xterm")
+    with Screen().progress() as progress:
+        progress(a_step(stage="waiting", label="the server asks for patience", wait_s=42.0))
+    last = re.sub(r"\x1b\[[\d;?]*\w", "", err.getvalue())
+    assert re.search(r"waiting   ━+\S*\s+25% 42 s .*the server asks for pat", last)
+
+
+def test_on_a_terminal_a_sync_that_is_asked_to_stop_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    err = terminal(monkeypatch, "stderr", columns=90)
+    monkeypatch.setenv("TERM", "xterm")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def work() -> None:
+        with deferred(), Screen().progress() as progress:
+            os.kill(os.getpid(), signal.SIGINT)
+            progress(a_step(stage="embedding"))
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "stopping  ━" in re.sub(r"\x1b\[[\d;?]*\w", "", err.getvalue())
+
+
+def a_step(
+    *,
+    stage: Literal["reading", "embedding", "waiting", "indexing"],
+    label: str = "",
+    wait_s: float = 0.0,
+) -> Progress:
+    return Progress(
+        stage=stage, done_bytes=30, total_bytes=120, embedded=8, label=label, wait_s=wait_s
+    )
 
 
 def test_on_a_terminal_a_bar_tells_stage_share_rate_and_file(
@@ -226,15 +283,6 @@ def test_on_a_terminal_a_bar_tells_stage_share_rate_and_file(
     err = terminal(monkeypatch, "stderr", columns=90)
     monkeypatch.setenv("TERM", "xterm")
     with Screen().progress() as progress:
-        assert progress is not None
-        progress(
-            Progress(
-                stage="embedding",
-                done_bytes=30,
-                total_bytes=120,
-                embedded=8,
-                label="砚溪\x1b.md",
-            )
-        )
+        progress(a_step(stage="embedding", label="砚溪\x1b.md"))
     last = re.sub(r"\x1b\[[\d;?]*\w", "", err.getvalue())
     assert re.search(r"embedding ━+\S*\s+25% [\d,]+ chunks/s .*砚溪␛\.md", last)

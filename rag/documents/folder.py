@@ -8,11 +8,13 @@
 """
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.documents.formats import advice_for
 from rag.errors import CorpusError, DocumentError, UnreadableDocument
 from rag.types import Failure, Skipped
 
@@ -69,6 +71,27 @@ def list_files(folder: Path, *, is_supported: Callable[[Path], bool]) -> Listing
     return listing
 
 
+def left_out(folder: Path) -> Callable[[str], bool]:
+    """Tell which paths below a corpus are not listed, as its ``.ragignore`` says now.
+
+    Returns
+    -------
+    callable
+        POSIX path relative to the corpus -> whether it is hidden or left out.
+
+    Raises
+    ------
+    CorpusError
+        The ``.ragignore`` cannot be read.
+    """
+    ignored = _read_ignore(folder)
+    return lambda name: (
+        any(part.startswith(".") for part in name.split("/"))
+        or name == SETTINGS_FILE
+        or ignored.match_file(name)
+    )
+
+
 def _walk(
     folder: Path, listing: Listing, *, ignored: "GitIgnoreSpec"
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -91,7 +114,7 @@ def _walk(
             if not directory and entry.name in _OWN:
                 continue
             if not _is_utf8(name):
-                message = f"the name {_shown(name)!r} is not UTF-8; rename it"
+                message = f"the name '{_shown(name)}' is not UTF-8; rename it"
                 listing.failed.append(_failure(_shown(name), message))
             elif entry.name.startswith("."):
                 listing.skipped.append(Skipped(id=name + "/" * is_folder, reason="hidden"))
@@ -118,8 +141,9 @@ def _take(
     elif not entry.is_file(follow_symlinks=False):
         listing.skipped.append(Skipped(id=name, reason="not a regular file"))
     elif not is_supported(path):
-        kind = path.suffix or "no suffix"
-        listing.skipped.append(Skipped(id=name, reason=f"no reader for this kind ({kind})"))
+        reason = f"no reader for this kind ({path.suffix or 'no suffix'})"
+        advice = advice_for(path)
+        listing.skipped.append(Skipped(id=name, reason=f"{reason}; {advice}" if advice else reason))
     else:
         try:
             facts = entry.stat(follow_symlinks=False)
@@ -151,6 +175,52 @@ def _read_ignore(folder: Path) -> "GitIgnoreSpec":
     except (OSError, ValueError) as error:  # Of the file, its encoding, or a pattern.
         message = f"{path} cannot be used: {error}; it holds patterns as .gitignore does, in UTF-8"
         raise CorpusError(message, path=str(folder)) from error
+
+
+def leave_out(folder: Path, ids: Sequence[str]) -> tuple[str, ...]:
+    """Write files into ``.ragignore``, behind what stands there.
+
+    Returns
+    -------
+    tuple of str
+        The patterns that were written, each for one file alone.
+
+    Raises
+    ------
+    ValueError
+        A name holds a line break, which no pattern can; nothing was written.
+    CorpusError
+        ``.ragignore`` cannot be read or written.
+    """
+    patterns = tuple(_pattern_of(id_) for id_ in ids)
+    if not patterns:
+        return ()
+    path = folder / IGNORE_FILE
+    _read_ignore(folder)  # What is not understood already is not added to.
+    try:
+        before = path.read_bytes() if path.exists() else b""
+        line_end = b"\r\n" if b"\r\n" in before else b"\n"
+        with path.open("ab") as file:
+            if before and not before.endswith(b"\n"):
+                file.write(line_end)
+            file.write(b"".join(pattern.encode() + line_end for pattern in patterns))
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise CorpusError(message, path=str(folder)) from error
+    return patterns
+
+
+def _pattern_of(id_: str) -> str:
+    """Write the pattern that leaves out one file: from the corpus on, and nothing a wildcard."""
+    escaped = re.sub(r"([\\*?\[\]])", r"\\\1", id_)
+    # White space at the end of a line would be taken off; in brackets it stands.
+    pattern = "/" + re.sub(r"(\s)\Z", r"[\1]", escaped)
+    if pattern.splitlines() != [pattern]:
+        message = (
+            f"{id_!r} has a line break in its name, which {IGNORE_FILE} cannot hold; rename it"
+        )
+        raise ValueError(message)
+    return pattern
 
 
 def _failure(name: str, message: str) -> Failure:

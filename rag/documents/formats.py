@@ -144,6 +144,17 @@ def is_supported(path: PurePath) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def advice_for(path: PurePath) -> str | None:
+    """Say how a file that no reader knows becomes one that is read; None where nothing is known.
+
+    Examples
+    --------
+    >>> advice_for(PurePath("annals.tar.gz"))
+    'unpack it'
+    """
+    return _ADVICE.get(path.suffix.lower())
+
+
 def promised(path: PurePath) -> str:
     """Tell the format that a suffix promises.
 
@@ -156,7 +167,7 @@ def promised(path: PurePath) -> str:
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     what = f"files of the kind {suffix!r} are not read" if suffix else "its name has no suffix"
-    advice = _ADVICE.get(suffix, f"known are {_KNOWN}")
+    advice = advice_for(path) or f"known are {_KNOWN}"
     raise UnsupportedFormat(f"{str(path)!r}: {what}; {advice}", source=str(path))
 
 

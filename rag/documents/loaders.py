@@ -41,11 +41,14 @@ from rag.types import Document
 
 __all__ = ["MAX_BYTES", "READER_VERSION", "SUFFIXES", "is_supported", "load"]
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Raised when a reader makes another text, title or section of the same file; the index
 remembers it, and reads files again that an older one has read."""
 MAX_BYTES = 100_000_000
 """The default of the setting ``documents.max_bytes``."""
+SMALL_BYTES = 32_000
+"""Up to so many a plain text is read without protection (`load_small`): notes have less."""
+_PLAIN = frozenset({"text", "markdown"})
 _READERS: dict[str, Callable[..., Parsed]] = {
     "text": plain.read_text,
     "markdown": plain.read_markdown,
@@ -68,6 +71,8 @@ _LEFT_OUT = {
     "hidden_sheets": "hidden sheets are not read: {}",
     "formulas_without_value": "{} formulas were never calculated; open and save the file",
     "cells_with_cut_output": "long outputs were cut in cell {}",
+    "charts": "the text of charts is not read: {}",
+    "diagrams": "the text of diagrams is not read: {}",
     "attachments": "{} attachments are not read; save them as files",
 }
 """Metadata that tell of a part which the text lacks -> how that is said."""
@@ -80,7 +85,7 @@ _EMPTY = {
 
 
 def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES) -> Document:  # noqa: A002 - the field's name
-    """Read one file.
+    """Read one file, in this process; `sync` has them read by another, within limits.
 
     Parameters
     ----------
@@ -117,12 +122,52 @@ def load(path: str | Path, *, id: str | None = None, max_bytes: int = MAX_BYTES)
         named = promised(path)
         data = _contents(file, max_bytes, source)
     kind = recognise(data, named=named, source=source)
+    return _document(data, kind, path=path, id_=path.name if id is None else id)
+
+
+def may_be_small(path: Path, *, size: int) -> bool:
+    """Tell by name and size whether `load_small` would try to read a file."""
+    return size <= SMALL_BYTES and SUFFIXES.get(path.suffix.lower()) in _PLAIN
+
+
+def load_small(path: Path, *, id: str, max_bytes: int) -> Document | None:  # noqa: A002 - as above
+    """Read a small plain text, which needs no process of its own; None for any other file.
+
+    Of a kind that this package reads by rules of its own, in UTF-8, and of ``SMALL_BYTES`` at
+    most, it meets no library in C that could crash, no recursion, and no rule that takes more
+    than a second over so few characters: what chunking does to every text is no less.
+
+    Raises
+    ------
+    DocumentError
+        As `load`.
+    """
+    most = min(SMALL_BYTES, max_bytes)
+    with _opened(path) as file:
+        named = promised(path)
+        data = file.read(most + 1)
+    if named not in _PLAIN or len(data) > most or not _is_utf8(data):
+        return None
+    kind = recognise(data, named=named, source=str(path))
+    return _document(data, kind, path=path, id_=id) if kind in _PLAIN else None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _document(data: bytes, kind: str, *, path: Path, id_: str) -> Document:
+    """Read what was recognised, and give it a name."""
+    source = str(path)
     parsed = _READERS[kind](data, source=source) if data else Parsed(text="")
     if not parsed.text.strip():
         advice = _EMPTY.get(kind, "it holds no text") if data else "it has no bytes"
         raise EmptyDocument(f"{source!r} is empty: {advice}", source=source)
     return Document(
-        id=path.name if id is None else id,
+        id=id_,
         text=parsed.text,
         digest=hashlib.sha256(parsed.text.encode()).hexdigest(),
         title=parsed.title or path.stem,

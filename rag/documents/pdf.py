@@ -94,7 +94,8 @@ def _unreadable(source: str, error: "PdfiumError") -> UnreadableDocument:
     elif error.err_code == _UNKNOWN_SECURITY:
         what = "is encrypted in a way that is not known; print it to a new PDF"
     else:
-        what = f"is damaged: {error}; get it again, or repair it with: qpdf in.pdf out.pdf"
+        said = str(error).rstrip(".")
+        what = f"is damaged: {said}; get it again, or repair it with: qpdf in.pdf out.pdf"
     return UnreadableDocument(f"{source!r} {what}", source=source)
 
 

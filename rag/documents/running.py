@@ -7,12 +7,13 @@
    the same on each page stays where it first stands: there it may be the title.
 
 A single word with a number that rises, “Step 3”, is as likely the heading of what is on the
-page; it stays. What was left out, and on which pages, is told.
+page; it stays. So does a line that stands more often amid the pages than at their edges, as the
+rows of a table and the clauses of a form may. What was left out, and on which pages, is told.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.documents.parsed import ranges
@@ -61,7 +62,15 @@ def leave_out(pages: Sequence[Sequence[str]]) -> tuple[list[list[str]], str]:
     for a number; "" for nothing.
     """
     candidates = [found for place, lines in enumerate(pages) for found in _edges(place, lines)]
-    running = _running(candidates, [place for place, lines in enumerate(pages) if lines])
+    at_edges = {(found.page, found.line) for found in candidates}
+    inside = Counter(
+        _SPACES.sub(" ", line).strip()
+        for place, lines in enumerate(pages)
+        for number, line in enumerate(lines)
+        if (place, number) not in at_edges
+    )
+    filled = [place for place, lines in enumerate(pages) if lines]
+    running = _running(candidates, filled, inside)
     gone: dict[str, list[int]] = defaultdict(list)
     dropped: set[tuple[int, int]] = set()
     kept: dict[str, tuple[int, int]] = {}
@@ -107,8 +116,13 @@ def _keys(line: str, page: int) -> Iterator[str]:
         yield f"{line[: number.start()]}\0{int(number[0]) - page}\0{line[number.end() :]}"
 
 
-def _running(candidates: Sequence[_Candidate], filled: Sequence[int]) -> set[tuple[str, str]]:
-    """Find what stands at the same edge of most pages, or of most even or odd ones."""
+def _running(
+    candidates: Sequence[_Candidate], filled: Sequence[int], inside: Mapping[str, int]
+) -> set[tuple[str, str]]:
+    """Find what stands at the same edge of most pages, or of most even or odd ones.
+
+    ``inside`` counts the lines that stand elsewhere.
+    """
     counts: Counter[tuple[str, str, int]] = Counter()
     for page, edge, key in {(c.page, c.edge, key) for c in candidates for key in c.keys}:
         counts[edge, key, page % 2] += 1
@@ -116,6 +130,8 @@ def _running(candidates: Sequence[_Candidate], filled: Sequence[int]) -> set[tup
     found = set()
     for edge, key, parity in counts:
         of_all = counts[edge, key, 0] + counts[edge, key, 1]
+        if inside.get(key, 0) > of_all:
+            continue
         enough = max(_FEWEST, _MOST * len(filled))
         if of_all >= enough or counts[edge, key, parity] >= max(_FEWEST, _MOST * sizes[parity]):
             found.add((edge, key))

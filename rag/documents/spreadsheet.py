@@ -38,6 +38,8 @@ _NOT_CALCULATED = re.compile(
     rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</"
 )
 _SPACES = re.compile(r"(?:\s|_x000[9AD]_)+")
+_ZEROS = re.compile(r"0{2,20}")
+"""The number format of codes, whose leading zeros the sheet shows: 0042."""
 _DIGITS = 15
 """As many as Excel shows of a number."""
 
@@ -158,7 +160,8 @@ def _shown(cell: Any) -> str:
         case int() | float() as value if "%" in (cell.number_format or ""):
             return f"{value * 100:.{_DIGITS}g}%"
         case int() as value:
-            return str(value)
+            digits = _ZEROS.fullmatch(cell.number_format or "")
+            return f"{value:0{len(digits[0])}d}" if digits and value >= 0 else str(value)
         case float() as value:
             return f"{value:.{_DIGITS}g}"
         case datetime() as value:

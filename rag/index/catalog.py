@@ -10,6 +10,7 @@ that none had before: what was read of a number once holds as long as the number
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import CorpusMismatch, CorpusNotFound
+from rag.errors import CorpusError, CorpusMismatch, CorpusNotFound
 from rag.index.database import Database, damaged, translated
 from rag.index.filters import FIELDS, check_where, condition_of
 from rag.types import Chunk, Document, DocumentSummary, Matrix, Page, Scalar, Section, Vector, Where
@@ -41,6 +42,14 @@ __all__ = [
 FILE_NAME = "catalog.sqlite3"
 FORMAT = "1"
 """Version of the tables; an index of another one is made again from the documents."""
+UNUSED_FLOOR = 10_000
+UNUSED_SHARE = 0.5
+"""So many vectors that no chunk uses are kept, and of those that are used this share more. A
+text that comes back is then not embedded again: 10,000 chunks take MiniLM a quarter of an hour
+on two cores. One takes 1.6 KB, where a chunk with its copies takes some 10: the floor costs 16
+MB, the share a twelfth of the index."""
+_DAMAGES = 10
+"""Told at most, of a file that is damaged."""
 _MANY = 500
 """Values of one SQL statement, well under SQLite's limit of 32,766."""
 
@@ -67,6 +76,25 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_document ON chunks (document, start);
 CREATE INDEX chunks_by_vector ON chunks (vector);
 CREATE TABLE pending (chunk_id TEXT PRIMARY KEY, change TEXT NOT NULL) WITHOUT ROWID;
+"""
+_VANISHED = "CREATE TABLE IF NOT EXISTS vanished (id TEXT PRIMARY KEY) WITHOUT ROWID"
+_UNUSED = "v.number NOT IN (SELECT vector FROM chunks)"
+_TAKE_OVER = """
+DELETE FROM main.pending;
+DELETE FROM main.chunks;
+DELETE FROM main.vectors;
+INSERT INTO main.vectors (key, vector) SELECT key, vector FROM other.vectors
+    WHERE number IN (SELECT vector FROM other.chunks) ORDER BY number;
+INSERT INTO main.chunks (id, document, start, end, tokens, headings, first_page, last_page,
+    vector, embedded)
+    SELECT c.id, d.number, c.start, c.end, c.tokens, c.headings, c.first_page, c.last_page,
+        v.number, c.embedded
+    FROM other.chunks c
+    JOIN other.documents o ON o.number = c.document JOIN main.documents d ON d.id = o.id
+    JOIN other.vectors w ON w.number = c.vector JOIN main.vectors v ON v.key = w.key
+    ORDER BY c.number;
+UPDATE main.documents SET (n_chunks, n_tokens) =
+    (SELECT o.n_chunks, o.n_tokens FROM other.documents o WHERE o.id = documents.id);
 """
 _CHUNKS = (
     "SELECT c.id, d.id, c.start, c.end, c.embedded, c.tokens, c.headings, c.first_page, "
@@ -160,6 +188,8 @@ class Catalog:
         found = self.get("format")
         if found != FORMAT:
             raise self._wrong_format(str(found))
+        if self._write:  # It came later than the others, and no reader asks for it.
+            self._rows(_VANISHED)
 
     def _has_tables(self) -> bool:
         return self._row("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
@@ -250,6 +280,17 @@ class Catalog:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _beside(self, folder: Path) -> Iterator[None]:
+        """Reach the tables of another folder's catalog as those of ``other``."""
+        with translated(self.path):
+            self._rows("ATTACH DATABASE ? AS other", str((folder / FILE_NAME).absolute()))
+        try:
+            yield
+        finally:
+            with translated(self.path):
+                self._rows("DETACH DATABASE other")
 
     # ---- facts of the index -------------------------------------------------------------
 
@@ -396,6 +437,7 @@ class Catalog:
         gone = self.chunk_ids(document_id)
         self._forget(gone)
         self._many("DELETE FROM documents WHERE id = ?", [(document_id,)])
+        self.note_vanished([document_id])
         return gone
 
     def _forget(self, ids: Sequence[str]) -> None:
@@ -417,11 +459,137 @@ class Catalog:
             [(facts.size, facts.mtime_ns, facts.checked_ns, document_id)],
         )
 
-    def prune_vectors(self) -> int:
-        """Forget the vectors that no chunk uses; returns how many."""
+    def unused_vectors(self) -> int:
+        """Count the vectors that no chunk uses."""
+        return int(self._row(f"SELECT count(*) FROM vectors v WHERE {_UNUSED}")[0])  # noqa: S608 - it holds no value
+
+    def prune_vectors(self, most: int | None = None) -> int:
+        """Forget vectors that no chunk uses, the oldest first.
+
+        Parameters
+        ----------
+        most : so many are kept; None: as `UNUSED_FLOOR` and `UNUSED_SHARE` say.
+
+        Returns
+        -------
+        int
+            How many were forgotten.
+        """
+        if most is None:
+            most = UNUSED_FLOOR + int(UNUSED_SHARE * self.totals()[1])
         return self._many(
-            "DELETE FROM vectors WHERE number NOT IN (SELECT vector FROM chunks)", [()]
+            f"DELETE FROM vectors WHERE number IN (SELECT number FROM vectors v WHERE {_UNUSED} "  # noqa: S608 - as above
+            "ORDER BY number DESC LIMIT -1 OFFSET ?)",
+            [(most,)],
         )
+
+    def all_texts(self) -> Iterator[str]:
+        """Read whatever the catalog holds of documents, as it is stored."""
+        for sql in (
+            "SELECT text FROM contents",
+            "SELECT sections FROM contents",
+            "SELECT embedded FROM chunks",
+            "SELECT headings FROM chunks",
+            "SELECT id || char(10) || title || char(10) || metadata FROM documents",
+        ):
+            with translated(self.path):
+                cursor = self._database.connection.execute(sql)
+                while rows := cursor.fetchmany(_MANY):
+                    yield from (row[0] for row in rows)
+
+    def vector_keys(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Read under which keys the vectors of chunks are kept."""
+        return dict(
+            self._in(
+                "SELECT c.id, v.key FROM chunks c JOIN vectors v ON v.number = c.vector "
+                "WHERE c.id IN ({})",
+                ids,
+            )
+        )
+
+    def damages(self) -> list[str]:
+        """Say what SQLite finds wrong with the file, and which references lead nowhere."""
+        found = [str(row[0]) for row in self._rows(f"PRAGMA integrity_check({_DAMAGES})")]
+        broken = Counter((row[0], row[2]) for row in self._rows("PRAGMA foreign_key_check"))
+        lost = [f"{n:,} rows of {a} belong to no row of {b}" for (a, b), n in broken.items()]
+        return [line for line in found if line != "ok"] + lost
+
+    # ---- what is no more ----------------------------------------------------------------
+
+    def vanished(self) -> AbstractSet[str]:
+        """List the documents that were removed and may have left traces on the disk."""
+        return {row[0] for row in self._rows("SELECT id FROM vanished")}
+
+    def note_vanished(self, ids: Iterable[str]) -> None:
+        """Remember documents that may have left traces."""
+        self._many("INSERT OR IGNORE INTO vanished VALUES (?)", ((id_,) for id_ in ids))
+
+    def vacuum(self) -> None:
+        """Write the file anew, so that nothing is in it but what its tables hold.
+
+        Raises
+        ------
+        CorpusError
+            A reader held an older state for too long, or the disk is full.
+        """
+        self._rows("VACUUM")
+        self._truncate_log()
+
+    def forget_vanished(self) -> None:
+        """Note that no removed document has left a trace.
+
+        Raises
+        ------
+        CorpusError
+            As `vacuum`.
+        """
+        self._rows("DELETE FROM vanished")  # Overwritten with zeros, as all that is deleted.
+        self._truncate_log()
+
+    def _truncate_log(self) -> None:
+        busy, *_ = self._row("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            message = (
+                f"the catalog {self.path} still holds what was deleted: a reader holds an older "
+                "state of it; end it, and try again"
+            )
+            raise CorpusError(message, path=str(self.path))
+
+    def borrow_vectors(self, folder: Path) -> None:
+        """Add all vectors of another folder's catalog; they were made by the same embedder."""
+        with self._beside(folder), self.transaction():
+            self._rows(
+                "INSERT INTO main.vectors (key, vector) SELECT key, vector FROM other.vectors "
+                "WHERE true ON CONFLICT (key) DO NOTHING"
+            )
+            self._take_dimension()
+
+    @contextmanager
+    def taking_over(self, folder: Path) -> Iterator[None]:
+        """Put the chunks and vectors of another folder's catalog in the place of these.
+
+        What the block changes belongs to the same transaction, which writes into this file
+        alone, so that it happens at once or not at all.
+
+        Raises
+        ------
+        CorpusError
+            The other one lacks a document, or the disk is full; nothing has changed.
+        """
+        with self._beside(folder), self.transaction():
+            for statement in _TAKE_OVER.split(";"):
+                self._rows(statement)
+            self._take_dimension()
+            held, taken = self._row(
+                "SELECT (SELECT count(*) FROM main.chunks), (SELECT count(*) FROM other.chunks)"
+            )
+            if held != taken:
+                raise damaged(folder / FILE_NAME, f"{taken - held} chunks have lost their vector")
+            yield
+
+    def _take_dimension(self) -> None:
+        self._rows("DELETE FROM main.meta WHERE key = 'dimension'")
+        self._rows("INSERT INTO main.meta SELECT * FROM other.meta WHERE key = 'dimension'")
 
     def pending(self, change: Change) -> list[str]:
         """List the chunks that changed so since Chroma's copy was last level."""
@@ -518,6 +686,10 @@ class Catalog:
             document_id,
         )
         return [row[0] for row in rows]
+
+    def all_ids(self) -> list[str]:
+        """List every chunk, in the order of their numbers."""
+        return [row[0] for row in self._rows("SELECT id FROM chunks ORDER BY number")]
 
     def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
         """Read chunks by their ids; unknown ones are left out."""

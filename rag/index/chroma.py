@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rag.index.copies import guarded
-from rag.types import Chunk, Vector
+from rag.types import Chunk, Matrix, Vector
 
 COLLECTION = "rag"
 SEARCH_EF = 400
@@ -31,8 +31,19 @@ default of 100 .999 and .978."""
 _CONFIGURATION: Any = {
     "hnsw": {"space": "cosine", "ef_search": SEARCH_EF, "batch_size": 1, "sync_threshold": 1}
 }
+_PAGE = 2_000
+"""Rows read at once: 3 MB of vectors."""
 _names: set[str] = set()
 _names_lock = threading.Lock()
+
+
+class ChromaRows(NamedTuple):
+    """Some rows of a collection, column by column."""
+
+    ids: list[str]
+    vectors: Matrix  # (n, d)
+    texts: list[str | None]
+    facts: list[dict[str, str | int] | None]
 
 
 class ChromaVectors:
@@ -72,7 +83,7 @@ class ChromaVectors:
                     ids=[chunk.id for chunk, _ in batch],
                     embeddings=np.stack([vector for _, vector in batch]),
                     documents=[chunk.text for chunk, _ in batch],
-                    metadatas=[_facts(chunk) for chunk, _ in batch],
+                    metadatas=[facts_of(chunk) for chunk, _ in batch],
                 )
 
     def move(self, chunks: Iterable[Chunk]) -> None:
@@ -81,7 +92,7 @@ class ChromaVectors:
             for batch in self._batches(chunks):
                 self._collection.update(
                     ids=[chunk.id for chunk in batch],
-                    metadatas=[_facts(chunk) for chunk in batch],
+                    metadatas=[facts_of(chunk) for chunk in batch],
                 )
 
     def remove(self, ids: Sequence[str]) -> None:
@@ -89,6 +100,15 @@ class ChromaVectors:
         with guarded():
             for batch in self._batches(ids):
                 self._collection.delete(ids=batch)
+
+    def rows(self) -> "Iterator[ChromaRows]":
+        """Read everything, some thousand chunks at a time, in no certain order."""
+        for offset in range(0, len(self), _PAGE):
+            with guarded():
+                page = self._collection.get(
+                    limit=_PAGE, offset=offset, include=["embeddings", "documents", "metadatas"]
+                )
+            yield ChromaRows(page["ids"], page["embeddings"], page["documents"], page["metadatas"])
 
     def nearest(self, vector: Vector, n: int) -> list[str]:
         """Find the ids of the n nearest chunks, approximately, nearest first."""
@@ -135,7 +155,8 @@ def _client(path: str) -> Any:
     return chromadb.PersistentClient(path, settings=settings)
 
 
-def _facts(chunk: Chunk) -> dict[str, str | int]:
+def facts_of(chunk: Chunk) -> dict[str, str | int]:
+    """Give what Chroma keeps of a chunk beside its id, vector and text."""
     facts: dict[str, str | int] = {
         "document_id": chunk.document_id,
         "start": chunk.start,

@@ -16,13 +16,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 from rag.errors import RagError
 from rag.index.catalog import Catalog
+from rag.terms import RULES_VERSION
 
 Name = Literal["terms", "chroma"]
 NAMES: tuple[Name, ...] = ("terms", "chroma")
@@ -72,17 +73,27 @@ class guarded:  # noqa: N801 - reads as the statement that it is
 
 def recorded(catalog: Catalog, name: Name, *, now: bool = False) -> Copy | None:
     """Read what the catalog knows of a copy; ``now`` looks past an open snapshot."""
-    text = catalog.latest(name) if now else catalog.get(name)
-    if text is None:
+    read = catalog.latest if now else catalog.get
+    text = read(name)
+    if text is None or is_outdated(catalog, name):
         return None
     values = json.loads(text)
     values["files"] = {path: tuple(facts) for path, facts in values["files"].items()}
     return Copy(**values)
 
 
+def is_outdated(catalog: Catalog, name: Name) -> bool:
+    """Whether a copy was made by other rules than would be asked of it now."""
+    return (
+        name == "terms"
+        and catalog.get("terms") is not None
+        and catalog.get("term_rules") != RULES_VERSION
+    )
+
+
 def mark(catalog: Catalog, name: Name, folder: Path) -> None:
     """Note that a copy is about to be changed: until it is recorded, it is not whole."""
-    _note(catalog, name, Copy(folder=folder.name, whole=False))
+    note(catalog, name, Copy(folder=folder.name, whole=False))
 
 
 def record(catalog: Catalog, name: Name, folder: Path, *, dead: int = 0) -> None:
@@ -91,13 +102,23 @@ def record(catalog: Catalog, name: Name, folder: Path, *, dead: int = 0) -> None
         path: (*_stat(folder / path), _hash(folder / path, durable=True)) for path in _files(folder)
     }
     for place in {folder, *((folder / path).parent for path in files)}:
-        _make_durable(place)
-    _make_durable(folder.parent)
-    _note(catalog, name, Copy(folder=folder.name, whole=True, files=files, dead=dead))
+        make_durable(place)
+    make_durable(folder.parent)
+    note(catalog, name, Copy(folder=folder.name, whole=True, files=files, dead=dead))
 
 
-def _note(catalog: Catalog, name: Name, copy: Copy) -> None:
-    catalog.set(**{name: json.dumps(asdict(copy))})
+def note(catalog: Catalog, name: Name, copy: Copy) -> None:
+    """Write down what is known of a copy."""
+    rules = {"term_rules": RULES_VERSION} if name == "terms" else {}
+    catalog.set(**{name: json.dumps(asdict(copy))}, **rules)
+
+
+def move(copy: Copy, name: Name, *, source: Path, target: Path) -> Copy:
+    """Move a copy's folder into another index, where no copy knows it yet."""
+    folder = new_folder(target, name)
+    (source / copy.folder).rename(folder)
+    make_durable(target)
+    return replace(copy, folder=folder.name)
 
 
 def differences(root: Path, copy: Copy, *, alone: bool = False) -> list[str]:
@@ -135,12 +156,16 @@ def new_folder(root: Path, name: Name) -> Path:
     return root / f"{name}-{max(numbers, default=0) + 1:04d}"
 
 
-def sweep(root: Path, catalog: Catalog) -> None:
-    """Delete the folders that no longer are anybody's copy."""
+def strays(root: Path, catalog: Catalog) -> list[str]:
+    """Name the folders that no longer are anybody's copy."""
     current = {copy.folder for name in NAMES if (copy := recorded(catalog, name)) is not None}
-    for path, _, _ in _numbered(root):
-        if path.name not in current:
-            shutil.rmtree(path, ignore_errors=True)
+    return sorted(path.name for path, _, _ in _numbered(root) if path.name not in current)
+
+
+def sweep(root: Path, catalog: Catalog) -> None:
+    """Delete those folders."""
+    for name in strays(root, catalog):
+        shutil.rmtree(root / name, ignore_errors=True)
 
 
 def _numbered(root: Path) -> Iterator[tuple[Path, str, str]]:
@@ -174,7 +199,7 @@ def _hash(path: Path, *, durable: bool = False) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make_durable(folder: Path) -> None:
+def make_durable(folder: Path) -> None:
     """Write a folder's list of names to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -179,6 +179,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # What is deleted is overwritten with zeros.
 
 
 def _check_length(connection: sqlite3.Connection, path: Path) -> None:

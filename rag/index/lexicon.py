@@ -58,6 +58,15 @@ class Lexicon:
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
+    def ids(self) -> list[str]:
+        """List the chunks that are indexed, in no certain order; one added twice is there twice."""
+        if not len(self):
+            return []
+        with guarded():
+            everything = tantivy.Query.all_query()
+            found = self._searcher.search(everything, limit=len(self), count=False).hits
+        return [self._id(address) for _, address in found]
+
     def add(self, chunks: Iterable[Chunk]) -> None:
         """Index chunks, and make them findable and durable."""
         with guarded():

@@ -141,6 +141,7 @@ class Store:
             with self.catalog.snapshot():
                 generation = self.catalog.generation
                 if generation != self._generation:
+                    check_facts(self.catalog, self._facts, was_open=True)
                     self._total = self.catalog.totals()[1]
                     self._fresh_rows = False
                     # Opened now, it outlives its folder, which the next write may replace.
@@ -404,9 +405,12 @@ class Store:
             busy = locks.writer(self.folder) is not None
             for name in copies.NAMES:
                 copy = copies.recorded(self.catalog, name)
-                if copy is None or busy:
+                if busy:
                     continue
-                if not copy.whole:
+                if copy is None:
+                    if copies.is_outdated(self.catalog, name):
+                        found.append(f"{name}: made by other rules; sync builds them anew")
+                elif not copy.whole:
                     found.append(f"{name}: the last write did not end; sync builds it anew")
                 elif different := copies.differences(self.folder, copy):
                     files = ", ".join(different[:3])

@@ -11,6 +11,7 @@ folder: readers go on with the old one, or with the catalog, until the new one i
 """
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.errors import CorpusError, CorpusMismatch, RagError
-from rag.index import copies, locks
+from rag.index import child, copies, locks
 from rag.index.catalog import Catalog, Record
 from rag.index.copies import CopyFailed
 from rag.index.lexicon import Lexicon
@@ -53,21 +54,27 @@ class Writer:
         self._lexicon: Lexicon | None = None
         self._lingering: set[str] = set()  # Chunks that only the terms' folder still holds.
         self._dead = 0  # Chunks that only Chroma's graph still holds.
+        # Chroma writes memory that it has not set into its graph's file, and with it whatever
+        # this process had there before: what was forgotten, for one.
+        self._apart = False
         self._terms = self._checked("terms")
         self._chroma = self._checked("chroma")
 
     def _checked(self, name: copies.Name) -> Path | None:
         """Find the folder of a copy that may be added to; None: it has to be built."""
         copy = copies.recorded(self.catalog, name)
-        if copy is None:
-            return None
         different = ["unfinished"]
-        if copy.whole:
+        if copy is None:
+            if not copies.is_outdated(self.catalog, name):
+                return None
+            different = ["made by other rules"]
+        elif copy.whole:
             with locks.changing_chroma(self._folder):
                 different = copies.differences(self._folder, copy, alone=True)
         if different:
             _log.info("%s is built anew: %s", name, ", ".join(different))
             self.repaired.append(name)
+        if copy is None or different:
             return None
         if name == "chroma":
             self._dead = copy.dead
@@ -204,9 +211,12 @@ class Writer:
         return False
 
     def _fill(self, folder: Path) -> None:
-        ids = [chunk.id for chunk in self.catalog.all_chunks()]
-        with self._vectors(folder) as vectors:
-            vectors.add(self.catalog.with_vectors(ids))
+        if self._apart:
+            with locks.changing_chroma(self._folder):
+                child.call(fill_chroma, self._folder, folder)
+        else:
+            with self._vectors(folder) as vectors:
+                vectors.add(self.catalog.with_vectors(self.catalog.all_ids()))
 
     @contextmanager
     def _vectors(self, folder: Path) -> "Iterator[ChromaVectors]":
@@ -215,7 +225,74 @@ class Writer:
         with locks.changing_chroma(self._folder), closing(ChromaVectors(folder)) as vectors:
             yield vectors
 
+    # ---- another index ------------------------------------------------------------------
+
+    def take_over(self, folder: Path, facts: Mapping[str, str]) -> None:
+        """Put the index of another folder in the place of this one, at once for every reader.
+
+        Parameters
+        ----------
+        folder : on the same disk; it is closed, finished, and of the same documents. It loses
+            its copies.
+        facts : what shapes it.
+
+        Raises
+        ------
+        CorpusError
+            The disk is full, or the other index is damaged; this one answers as before.
+        """
+        with _translated(self._folder):
+            with closing(Catalog(folder, write=False)) as other:
+                found = {name: copies.recorded(other, name) for name in copies.NAMES}
+            moved = {
+                name: copies.move(copy, name, source=folder, target=self._folder)
+                for name, copy in found.items()
+                if copy is not None
+            }
+            with self.catalog.taking_over(folder):
+                self.catalog.set(**facts)
+                for name, copy in moved.items():
+                    copies.note(self.catalog, name, copy)
+                self.catalog.raise_generation()
+        self._terms, self._chroma = (self._folder / moved[name].folder for name in copies.NAMES)
+        self._lexicon, self._lingering, self._dead = None, set(), moved["chroma"].dead
+
     # ---- the end ------------------------------------------------------------------------
+
+    def rebuild(self, name: copies.Name) -> None:
+        """Have a copy built anew from the catalog, whatever it looks like."""
+        if name == "terms":
+            self._terms = self._lexicon = None
+        else:
+            self._chroma = None
+
+    def forget(self, removed: Sequence[str]) -> int:
+        """Remove documents, and whatever files hold of what is no more.
+
+        Parameters
+        ----------
+        removed : ids of documents; none is fine too.
+
+        Returns
+        -------
+        int
+            How many vectors were removed, all that no chunk uses.
+
+        Raises
+        ------
+        CorpusError
+            The index cannot be written, or a reader held an older state for too long.
+        """
+        if removed:
+            self.write([], removed)
+        n_vectors = self.catalog.prune_vectors(0)
+        for name in copies.NAMES:
+            self.rebuild(name)
+        self._apart = True
+        self.finish()
+        with _translated(self._folder):
+            self.catalog.vacuum()
+        return n_vectors
 
     def finish(self) -> None:
         """Bring both copies level with the catalog and record them as whole.
@@ -236,6 +313,14 @@ class Writer:
             copies.sweep(self._folder, self.catalog)
 
 
+def fill_chroma(index: Path, folder: Path) -> None:
+    """Fill a folder with Chroma's copy, in a process that never held what is no more."""
+    from rag.index.chroma import ChromaVectors  # noqa: PLC0415 - as above
+
+    with closing(Catalog(index, write=False)) as catalog, closing(ChromaVectors(folder)) as vectors:
+        vectors.add(catalog.with_vectors(catalog.all_ids()))
+
+
 @contextmanager
 def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
     """Change an index as its only writer.
@@ -245,7 +330,7 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
     Parameters
     ----------
     folder : the index folder; it is made if it is not there.
-    facts : what shapes the index (embedder, chunk size, term rules …); written into a new
+    facts : what shapes the index (embedder, its revision, chunk size); written into a new
         index, compared with an old one.
 
     Raises
@@ -258,13 +343,16 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
         The folder cannot be written, or the catalog is damaged.
     """
     with _translated(folder):
-        folder.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir()
+            copies.make_durable(folder.parent)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     with locks.writing(folder), closing(Catalog(folder, write=True)) as catalog:
         check_facts(catalog, facts)
-        catalog.set(**facts)
+        if new := {key: fact for key, fact in facts.items() if catalog.get(key) is None}:
+            catalog.set(**new)
         with _translated(folder):
             writer = Writer(folder, catalog)
             writer.sweep()
@@ -280,8 +368,12 @@ def writing(folder: Path, facts: Mapping[str, str]) -> Iterator[Writer]:
         catalog.set(synced_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
+def check_facts(catalog: Catalog, facts: Mapping[str, str], *, was_open: bool = False) -> None:
     """Compare what shapes an index with how it is opened.
+
+    Parameters
+    ----------
+    was_open : it was opened with these facts before, so that it has changed since.
 
     Raises
     ------
@@ -292,11 +384,18 @@ def check_facts(catalog: Catalog, facts: Mapping[str, str]) -> None:
         found = catalog.get(key)
         if found is not None and found != expected:
             what = key.replace("_", " ")
-            message = (
-                f"the index in {catalog.path.parent} was made with {what} {found!r} and is opened "
-                f"with {expected!r}; open it as it was made, or move that folder away and sync "
-                "again"
-            )
+            if was_open:
+                message = (
+                    f"the index in {catalog.path.parent} was reembedded meanwhile, with {what} "
+                    f"{found!r} instead of {expected!r}; open it again"
+                )
+            else:
+                name = shlex.quote(facts.get("embedder", "NAME"))
+                message = (
+                    f"the index in {catalog.path.parent} was made with {what} {found!r} and is "
+                    f"opened with {expected!r}; have the settings say what they said then, or make "
+                    f"it anew for these: rag reembed --embedder {name} (corpus.reembed)"
+                )
             raise CorpusMismatch(
                 message, path=str(catalog.path.parent), expected=expected, found=found
             )

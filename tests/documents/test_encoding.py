@@ -89,6 +89,13 @@ def test_a_few_western_letters_and_signs_tell_cp1252(text: str) -> None:
     assert decode(text.encode("cp1252"), source="x.txt") == (text, "cp1252")
 
 
+def test_pounds_and_dashes_in_a_short_english_text_are_no_letters_of_another_language() -> None:
+    text = (
+        "The fee is £40 per day — naïve estimates said £35. Mr. Smith paid 3.5 per cent on 1 May."
+    )
+    assert decode(text.encode("cp1252"), source="x.txt") == (text, "cp1252")
+
+
 @pytest.mark.parametrize("word", ["São Paulo", "Łódź", "naïve", "ÿ", "±5 °C", "Straße", "9 €"])
 def test_one_foreign_word_in_a_long_english_text_is_told_by_its_letters(word: str) -> None:
     encoding = "cp1250" if word == "Łódź" else "cp1252"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.documents.folder import list_files
+from rag.documents.folder import leave_out, list_files
 from rag.errors import CorpusError, UnreadableDocument
 from tests.unprivileged import run_unprivileged
 
@@ -48,6 +48,19 @@ def test_hidden_ignored_and_unknown_files_are_skipped_with_the_reason(tmp_path: 
         ("c.png", "no reader for this kind (.png)"),
         ("drafts/", "left out by .ragignore"),
     }
+
+
+def test_what_is_skipped_for_its_kind_comes_with_the_way_to_have_it_read(tmp_path: Path) -> None:
+    write(tmp_path, "a.zip", "b.tar.gz", "c.7z", "d.RAR", "e.doc", "f")
+    listing = list_files(tmp_path, is_supported=is_text)
+    assert [skipped.reason for skipped in listing.skipped] == [
+        "no reader for this kind (.zip); unpack it",
+        "no reader for this kind (.gz); unpack it",
+        "no reader for this kind (.7z); unpack it",
+        "no reader for this kind (.RAR); unpack it",
+        "no reader for this kind (.doc); save it as .docx",
+        "no reader for this kind (no suffix)",
+    ]
 
 
 def test_a_link_that_leaves_the_corpus_is_not_followed_and_reported(tmp_path: Path) -> None:
@@ -125,7 +138,8 @@ def test_a_name_that_is_not_utf8_is_a_failure(tmp_path: Path) -> None:
     listing = list_files(tmp_path, is_supported=is_text)
     assert [failure.id for failure in listing.failed] == [r"\xc0\xaf.md"]
     assert isinstance(listing.failed[0].error, UnreadableDocument)
-    assert "rename it" in str(listing.failed[0].error)
+    said = str(listing.failed[0].error)
+    assert said == r"the name '\xc0\xaf.md' is not UTF-8; rename it"
 
 
 def test_a_folder_whose_name_is_not_utf8_is_one_failure_for_all_below(tmp_path: Path) -> None:
@@ -222,3 +236,55 @@ def test_an_ignore_file_that_cannot_be_used_stops_the_listing(tmp_path: Path) ->
     (tmp_path / ".ragignore").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CorpusError, match="ragignore"):
         list_files(tmp_path, is_supported=is_text)
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("a.md", ["b/a.md", "a.md.md"]),
+        ("#a.md", ["a.md"]),
+        ("!a.md", ["a.md"]),
+        ("合同 第一.md", ["合同.md"]),
+        ("a[1].md", ["a1.md"]),
+        ("a*?.md", ["axy.md", "a**.md"]),
+        ("a\\b.md", ["ab.md"]),
+        ("]a[.md", ["a.md"]),
+        ("x/ a.md", ["x/a.md", "a.md"]),
+        ("a.md ", ["a.md"]),
+        ("结尾.md\u3000", ["结尾.md"]),
+    ],
+)
+def test_a_file_that_is_left_out_is_left_out_alone(
+    tmp_path: Path, name: str, others: list[str]
+) -> None:
+    write(tmp_path, name, *others)
+    assert len(leave_out(tmp_path, [name])) == 1
+    listing = list_files(tmp_path, is_supported=lambda _: True)
+    assert [file.id for file in listing.files] == sorted(others)
+    assert [skipped.id for skipped in listing.skipped] == [name]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, b"/a.md\n"),
+        (b"", b"/a.md\n"),
+        (b"*.tmp\n", b"*.tmp\n/a.md\n"),
+        (b"*.tmp", b"*.tmp\n/a.md\n"),
+        (b"\xef\xbb\xbf# ours\r\n*.tmp\r\n", b"\xef\xbb\xbf# ours\r\n*.tmp\r\n/a.md\r\n"),
+        (b"!a.md\n", b"!a.md\n/a.md\n"),
+    ],
+)
+def test_what_stands_in_ragignore_stays(tmp_path: Path, before: bytes | None, after: bytes) -> None:
+    if before is not None:
+        (tmp_path / ".ragignore").write_bytes(before)
+    write(tmp_path, "a.md", "b.md")
+    leave_out(tmp_path, ["a.md"])
+    assert (tmp_path / ".ragignore").read_bytes() == after
+    assert [file.id for file in list_files(tmp_path, is_supported=is_text).files] == ["b.md"]
+
+
+def test_a_name_with_a_line_break_cannot_be_left_out(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"line break in its name.*rename it"):
+        leave_out(tmp_path, ["a.md", "b\nc.md"])
+    assert not (tmp_path / ".ragignore").exists()

@@ -191,12 +191,15 @@ def members(name: str) -> list[str]:
         return [entry for entry in archive.namelist() if archive.getinfo(entry).file_size]
 
 
+def part(name: str, entry: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(FILES[name])) as archive:
+        return archive.read(entry)
+
+
 def fuzz_inside(tmp_path: Path, name: str, data: st.DataObject) -> None:
     entry = data.draw(st.sampled_from(members(name)))
-    with zipfile.ZipFile(io.BytesIO(FILES[name])) as archive:
-        contents = archive.read(entry)
     path = tmp_path / name
-    path.write_bytes(inside(FILES[name], entry, data.draw(damaged(contents))))
+    path.write_bytes(inside(FILES[name], entry, data.draw(damaged(part(name, entry)))))
     check(path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.documents.loaders import MAX_BYTES, load
+from rag.documents.loaders import MAX_BYTES, left_out, load
 from rag.errors import (
     DocumentError,
     EmptyDocument,
@@ -19,7 +19,7 @@ from rag.errors import (
     UnreadableDocument,
     UnsupportedFormat,
 )
-from rag.types import Document
+from rag.types import Document, Scalar
 from tests.documents.make_pdf import make_pdf
 from tests.unprivileged import run_unprivileged
 
@@ -288,3 +288,23 @@ def test_a_name_that_is_not_utf8_is_read_and_shown_in_errors(tmp_path: Path) -> 
     with pytest.raises(EmptyDocument, match=r"caf\\udce9\.txt' is empty") as told:
         load(path)
     assert str(told.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (("charts", 2), ["the text of charts is not read: 2"]),
+        (("diagrams", 1), ["the text of diagrams is not read: 1"]),
+        (("hidden_sheets", "Costs"), ["hidden sheets are not read: Costs"]),
+        (
+            ("pages_without_text", "3, 7-9"),
+            [
+                "no text on page 3, 7-9; if it was scanned, run OCR: ocrmypdf in.pdf out.pdf",
+            ],
+        ),
+        (("format", "pptx"), []),
+    ],
+)
+def test_what_a_document_lacks_is_said(metadata: tuple[str, Scalar], said: list[str]) -> None:
+    document = Document(id="a", text="Dues", digest="", title="Dues", metadata=(metadata,))
+    assert left_out(document) == said

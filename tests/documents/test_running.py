@@ -44,6 +44,15 @@ def test_other_lines_at_the_edge_stay(lines: tuple[str, ...]) -> None:
     assert leave_out(pages) == (pages, "")
 
 
+def test_a_line_of_the_body_that_meets_the_edge_of_each_page_stays() -> None:
+    rows = ["Vessel: 船名", "Fee: none", "Pilot: aboard"]
+    pages = [["Harbour Rules", *rows * 5] for _ in range(4)]
+    assert leave_out(pages) == (
+        [["Harbour Rules", *rows * 5], *(rows * 5 for _ in range(3))],
+        "Harbour Rules (2-4)",
+    )
+
+
 def test_headers_of_left_and_right_pages_are_two() -> None:
     pages = [
         [("The Book", "Chapter One")[n % 2], f"one {'x' * n}", f"two {'y' * n}"] for n in range(6)

@@ -70,6 +70,8 @@ def test_a_sheet_is_a_section_and_its_rows_are_a_table() -> None:
         (1e300, "General", "1e+300"),
         (0.125, "0%", "12.5%"),
         (2, "0%", "200%"),
+        (42, "00000", "00042"),
+        (-42, "00000", "-42"),
         (True, "General", "TRUE"),
         (datetime.fromisoformat("2024-03-01"), "yyyy-mm-dd", "2024-03-01"),
         (datetime.fromisoformat("2024-03-01T09:30"), "yyyy-mm-dd hh:mm", "2024-03-01 09:30"),

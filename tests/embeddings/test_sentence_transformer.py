@@ -46,7 +46,7 @@ def a_tokenizer() -> Tokenizer:
 def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     """Save a random model of two layers that reads 64 tokens, and whose files speak of 16.
 
-    Its weights are the same in every run, and large: with small ones all texts are alike.
+    Its weights are the same in every run, and large: with small ones all texts look alike.
     """
     tokenizer = a_tokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -66,7 +66,7 @@ def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     BertModel(
         BertConfig(
             vocab_size=len(WORDS),
-            hidden_size=8,
+            hidden_size=32,
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=16,
@@ -76,7 +76,7 @@ def save_bert(folder: Path, *, prompts: dict[str, str]) -> Path:
     ).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"))
     SentenceTransformer(
-        modules=[transformer, Pooling(8, pooling_mode="mean")], prompts=prompts
+        modules=[transformer, Pooling(32, pooling_mode="mean")], prompts=prompts
     ).save(str(folder / "model"))
     return folder / "model"
 
@@ -231,7 +231,7 @@ def test_the_longer_prompt_is_counted(bert: Path) -> None:
 def test_a_text_that_fits_only_without_its_prompt_is_refused(bert: Path) -> None:
     embedder = SentenceTransformerEmbedder(str(bert))
     assert embedder.max_tokens == 64
-    assert embedder.embed_documents(["tide " * 59]).shape == (1, 8)
+    assert embedder.embed_documents(["tide " * 59]).shape == (1, 32)
     with pytest.raises(ValueError, match="has 65 tokens"):
         embedder.embed_documents(["tide " * 60])
 

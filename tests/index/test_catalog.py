@@ -1,7 +1,7 @@
 """The catalog gives back what it was given, tells readers of changes, and keeps its numbers."""
 
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.errors import CorpusMismatch, CorpusNotFound
+from rag.errors import CorpusError, CorpusMismatch, CorpusNotFound
 from rag.index.catalog import Catalog, FileFacts, Record, vector_key
 from rag.types import Chunk, Document, Page, Section
 from tests.index.samples import EMBEDDER, a_record, a_record_of
@@ -149,15 +149,55 @@ def test_rows_read_step_by_step_are_those_read_at_once(
     catalog.close()
 
 
-def test_equal_texts_share_a_vector_which_is_forgotten_with_the_last(catalog: Catalog) -> None:
+def test_equal_texts_share_a_vector_which_is_unused_after_the_last(catalog: Catalog) -> None:
     put(catalog, a_record("a.md", "Rent is due."), a_record("b.md", "Rent is due.", "The end."))
     keys = [vector_key(chunk) for chunk in catalog.all_chunks()]
     assert len(set(keys)) == 2
     assert catalog.known_vectors([*keys, b"unknown"]) == set(keys)
     with catalog.transaction():
         catalog.remove("b.md")
-    assert catalog.prune_vectors() == 1
+    assert catalog.unused_vectors() == 1
+    assert catalog.prune_vectors() == 0
+    assert catalog.known_vectors(keys) == set(keys)
+    assert catalog.prune_vectors(0) == 1
     assert catalog.known_vectors(keys) == {keys[0]}
+    assert catalog.unused_vectors() == 0
+
+
+def test_of_unused_vectors_the_oldest_go_first_beyond_a_floor_and_a_share(
+    catalog: Catalog,
+) -> None:
+    keys = [number.to_bytes(4) for number in range(10_020)]
+    catalog.add_vectors(keys, np.ones((len(keys), 384), dtype=np.float32))
+    put(catalog, a_record("a.md", *(f"Rent {number} is due." for number in range(30))))
+    assert catalog.prune_vectors() == 5  # 10,000, and one for every two that are used.
+    assert catalog.known_vectors(keys) == set(keys[5:])
+    assert catalog.prune_vectors() == 0
+
+
+def test_a_removed_document_is_remembered_until_it_has_left_no_trace(catalog: Catalog) -> None:
+    put(catalog, a_record("a.md", "Rent is due."), a_record("b.md", "The end."))
+    assert catalog.vanished() == set()
+    with catalog.transaction():
+        catalog.remove("b.md")
+    assert catalog.vanished() == {"b.md"}
+    catalog.vacuum()
+    assert catalog.vanished() == {"b.md"}
+    catalog.forget_vanished()
+    assert catalog.vanished() == set()
+
+
+def test_a_catalog_cannot_be_cleaned_while_a_reader_holds_an_older_state(catalog: Catalog) -> None:
+    catalog._rows("PRAGMA busy_timeout = 100")
+    catalog.set(secret="the lamp")
+    with closing(Catalog(catalog.path.parent, write=False)) as reader:
+        with reader.snapshot():
+            assert reader.get("secret") == "the lamp"
+            catalog.set(secret="")
+            with pytest.raises(CorpusError, match="holds an older state of it; end it"):
+                catalog.vacuum()
+        catalog.vacuum()
+    assert not any(b"the lamp" in path.read_bytes() for path in catalog.path.parent.iterdir())
 
 
 def test_a_vector_that_is_known_stays_as_it_is(catalog: Catalog) -> None:

@@ -395,7 +395,9 @@ def test_an_embedder_of_another_dimension_is_refused_with_both_numbers(folder: P
 def test_an_index_made_with_other_facts_is_refused_with_what_to_do(folder: Path) -> None:
     with writing(folder, {"chunk_size": "200"}):
         pass
-    with pytest.raises(CorpusMismatch, match=r"chunk size '200'.*'100'.*sync again") as error:
+    with pytest.raises(
+        CorpusMismatch, match=r"size '200'.*'100'.*rag reembed --embedder NAME"
+    ) as error:
         Store(folder, embedder=EMBEDDER, facts={"chunk_size": "100"})
     assert (error.value.expected, error.value.found) == ("100", "200")
     Store(folder, embedder=EMBEDDER, facts={"chunk_size": "200"}).close()

@@ -163,7 +163,7 @@ def test_other_facts_are_refused_before_anything_is_written(folder: Path) -> Non
     with writing(folder, {"embedder": "hashing"}):
         pass
     before = (folder / "catalog.sqlite3").read_bytes()
-    message = r"made with embedder 'hashing' and is opened with 'other'.*sync again"
+    message = r"made with embedder 'hashing' and is opened with 'other'.*--embedder other"
     with pytest.raises(CorpusMismatch, match=message), writing(folder, {"embedder": "other"}):
         pass
     assert (folder / "catalog.sqlite3").read_bytes() == before
