@@ -726,7 +726,7 @@ class Catalog:
             yield from zip(chunks.values(), self.vectors(list(chunks)), strict=True)
 
     def vectors(self, ids: Sequence[str]) -> Matrix:
-        """Read the vectors of known chunks, in the order given: (n, d)."""
+        """Read the vectors of chunks, in the order given: (n, d); KeyError for an unknown id."""
         found = dict(
             self._in(
                 "SELECT c.id, v.vector FROM chunks c LEFT JOIN vectors v ON v.number = c.vector "

@@ -132,6 +132,7 @@ def beside(
                 {
                     "chunks": ingest["chunks"],
                     "ingest, o200k_base tokens/s": tokens / ingest["seconds"],
+                    "ingest, seconds of a processor": ingest["processor_s"],
                     "ingest, peak MB": ingest["peak_mb"],
                     "warm query, p50 ms": query["p50_ms"],
                     "warm query, p95 ms": query["p95_ms"],
