@@ -202,6 +202,8 @@ def run(
         command, cwd=ROOT, env=environment(side), stdout=subprocess.PIPE, check=True
     )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told = ", ".join(f"{key} {written(value)}" for key, value in result.items())
+    sys.stderr.write(f"{side} {task}: {told}\n")  # All of it takes an hour.
     return result
 
 
