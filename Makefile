@@ -18,7 +18,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in $(PYTHONS); do \
 	"$$python" -c '$(USABLE)' 2>/dev/null && { command -v "$$python"; break; }; done)
 
-.PHONY: help demo test slow lint types notebooks check figures fix setup clean
+.PHONY: help demo test slow lint types notebooks check figures bench fix setup clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ check: lint types test  ## Check everything that must hold before a change is me
 figures: $(READY)  ## Measure the figures of the README on corpora/
 	$(RUN) tests.benchmarks.corpora
 
+bench: $(READY)  ## Measure speed and memory beside LangChain with Chroma (an hour, 2 GB more)
+	$(RUN) tests.benchmarks.speed
+
 fix: $(READY)  ## Format, and repair what ruff can repair
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
@@ -69,6 +72,6 @@ $(READY): pyproject.toml constraints.txt
 	@touch "$@"
 
 clean:  ## Remove what the other targets have made: environment, caches, indexes of corpora/
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
 	rm -rf corpora/*/.rag
 	find rag tests -name __pycache__ -type d -prune -exec rm -rf {} +

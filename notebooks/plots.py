@@ -90,7 +90,8 @@ def plane(matrix: Matrix, groups: Sequence[str], query: Vector, nearest: Sequenc
     at = (query - middle) @ axes_of_most.T  # (2,)
     figure, axes = plt.subplots(figsize=(9, 4.6))
     names = list(dict.fromkeys(groups))
-    colours = plt.get_cmap("RdYlBu_r")(np.linspace(0, 1, max(len(names), 2)))
+    # The ends of turbo are nearly black, and a map that is pale in the middle hides chapters.
+    colours = plt.get_cmap("turbo")(np.linspace(0.08, 0.92, max(len(names), 2)))
     for name, colour in zip(names, colours, strict=False):
         rows = [row for row, group in enumerate(groups) if group == name]
         axes.scatter(
@@ -98,9 +99,8 @@ def plane(matrix: Matrix, groups: Sequence[str], query: Vector, nearest: Sequenc
         )
     for row in nearest:
         axes.plot(*zip(at, points[row], strict=True), color=METHODS["dense"], lw=0.8, zorder=0)
-    axes.scatter(
-        at[0], at[1], marker="*", s=260, color=GOLD, edgecolor=INK, zorder=3, label="question"
-    )
+    axes.scatter(at[0], at[1], marker="*", s=260, color=GOLD, edgecolor=INK, zorder=3)
+    axes.annotate("question", at, xytext=(9, 8), textcoords="offset points", color=INK)
     axes.set_title("Chunks by meaning, and the question among them")
     axes.set(xticks=[], yticks=[])
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7)
@@ -117,7 +117,7 @@ def along(
     rankings : one of `METHODS` -> spans, best first.
     """
     length = len(document.text)
-    figure, axes = plt.subplots(figsize=(9, 0.55 * len(rankings) + 1.1))
+    figure, axes = plt.subplots(figsize=(9, 0.55 * len(rankings) + 1.3))
     _chapters(axes, document)
     for row, (method, spans) in enumerate(rankings.items()):
         for rank, (start, end) in enumerate(spans):
@@ -134,6 +134,8 @@ def along(
         axes.axvline(start, color=GOLD, lw=2, zorder=0)
     axes.set_yticks([-row for row in range(len(rankings))], list(rankings))
     axes.set(xlim=(0, length), ylim=(-len(rankings) + 0.4, 0.6))
+    axes.set_title("Where in the book each ranking looks")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("characters of the book; dotted: chapters; gold: the evidence; dark: best hit")
     return figure
 
@@ -151,6 +153,7 @@ def evidence_map(documents: Sequence[Document], evidence: Mapping[str, Sequence[
         axes.vlines(evidence.get(document.id, ()), -row - 0.25, -row + 0.25, color=GOLD, lw=1.4)
     axes.set_yticks([-row for row in range(len(documents))], [d.id for d in documents])
     axes.set_title("Where the evidence of all questions lies, document by document")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("characters")
     return figure
 

@@ -693,10 +693,11 @@ class Corpus:
     def embedder(self) -> Embedder:
         """What makes the vectors."""
         name = self._made.get("embedder")
-        if _names_embedder(self.settings) or name is None:
-            return named_embedder(self.settings)
+        settings = _as_precise(self.settings, self._made.get("revision"))
+        if _names_embedder(settings) or name is None:
+            return named_embedder(settings)
         try:
-            return named_embedder(self.settings, name)
+            return named_embedder(settings, name)
         except ProviderError as error:
             default = self.settings.embeddings.model
             message = (
@@ -715,7 +716,7 @@ class Corpus:
         except CorpusNotFound:
             return {}
         with contextlib.closing(catalog):
-            found = {key: catalog.get(key) for key in ("embedder", "chunk_size")}
+            found = {key: catalog.get(key) for key in ("embedder", "revision", "chunk_size")}
         return {key: value for key, value in found.items() if value is not None}
 
     @property
@@ -937,6 +938,15 @@ def named_embedder(settings: Settings, name: str | None = None) -> Embedder:
 
 def _names_embedder(settings: Settings) -> bool:
     return "model" in settings.embeddings.model_fields_set
+
+
+def _as_precise(settings: Settings, revision: str | None) -> Settings:
+    """Take the default model in fp32 where an index was made so and the settings do not say."""
+    embeddings = settings.embeddings
+    if "precision" in embeddings.model_fields_set or revision != bundled.REVISION:
+        return settings
+    exact = embeddings.model_copy(update={"precision": "fp32"})
+    return settings.model_copy(update={"embeddings": exact})
 
 
 def _facts_of(embedder: Embedder, size: int) -> dict[str, str]:

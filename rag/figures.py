@@ -11,6 +11,8 @@ from rag.tuning import Changes, Tuning
 
 _BAR = 21
 """Columns of the scale from 0 to 1: a step is .05."""
+_NEARLY_ALL = 0.97
+"""Of the evidence: what is missing then is one question in thirty, fewer than an interval tells."""
 _FAINT, _GOOD, _WRONG, _BOLD = "dim", "green", "red", "bold"
 _IN_SHORT = ("recall@", "all_evidence@", "answer_contained", "refused")
 """What a table by type shows; ``--json`` has everything."""
@@ -111,6 +113,12 @@ def print_advice(screen: Screen, found: Tuning, *, defaults: Mapping[str, object
     """Print what to write into rag.toml, or that nothing is to be changed."""
     if found.check is None:
         screen.paragraph("Keep the settings: no other found more evidence.", style=_BOLD)
+        if found.trials[0].mean >= _NEARLY_ALL:
+            screen.paragraph(
+                "As they are they find nearly all of it, so that hardly anything could show; a "
+                "smaller --budget, or harder questions, would tell more.",
+                style=_FAINT,
+            )
         return
     means = f"{found.check.first:.3f} → {found.check.second:.3f}"
     line = f"On the other half {said(found.chosen)}: {means}, {found.check.verdict}."

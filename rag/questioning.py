@@ -14,7 +14,8 @@ What they measure: whether a place is found again by words *that stand in it*. T
 to see that something is broken, or to compare chunk sizes. They do not measure whether people
 find what they ask in words of their own: all but ``asked`` flatter the search by words, and
 no setting that weighs words against meaning may be judged by them (`COPIED`). None of them
-needs two places, or has no answer.
+needs two places, or has no answer. They are easy: on the two corpora of this project 100 of them
+find all evidence in ten hits, where questions that were thought up find three quarters.
 """
 
 import json

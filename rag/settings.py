@@ -56,8 +56,8 @@ class EmbeddingSettings(_Section):
     """None: the CPU for the default model, for others a GPU where there is one. The default
     model on a GPU is computed in fp32, and opens what ``precision = "fp32"`` has indexed."""
     precision: Literal["int8", "fp32"] = "int8"
-    """Of the default model on a CPU: int8 is three times as fast, and ranks as well. Vectors
-    of the two are not mixed in one index."""
+    """Of the default model on a CPU: int8 is three times as fast, and ranks as well. Vectors of
+    the two are not mixed: where this is not set, an index made with fp32 is opened with it."""
     batch_size: int = Field(default=32, ge=1, le=2048)
     max_tokens: int = Field(default=512, ge=16)
     """The limit of a server's model, which the protocol does not tell; local models know theirs."""

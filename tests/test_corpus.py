@@ -131,6 +131,23 @@ def test_an_empty_corpus_that_was_synced_finds_nothing(tmp_path: Path) -> None:
         assert corpus.ask("When does the pilot board?").refused
 
 
+def test_an_index_in_fp32_is_opened_in_fp32_where_the_settings_do_not_say(folder: Path) -> None:
+    def opened(**embeddings: str) -> Corpus:
+        return Corpus.open(folder, settings=settings_from({"embeddings": embeddings}))
+
+    with opened(precision="fp32") as corpus:
+        corpus.sync()
+    for embeddings in ({}, {"model": "all-MiniLM-L6-v2"}):
+        with opened(**embeddings) as corpus:
+            assert corpus.embedder.revision == "53aa51172d142c89"
+            assert corpus.search("the pilot", k=1, by="dense")
+    with (
+        opened(precision="int8") as corpus,
+        pytest.raises(CorpusMismatch, match="53aa51172d142c89-int8-1"),
+    ):
+        corpus.search("the pilot")
+
+
 def test_an_index_of_another_embedder_is_not_opened(corpus: Corpus, folder: Path) -> None:
     class Other(HashingEmbedder):
         name = "other"

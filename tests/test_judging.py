@@ -270,7 +270,8 @@ def test_where_nothing_is_better_the_settings_are_kept(lamps: Path, typed: Typed
     first, _, second, *_ = ended.out.splitlines()
     assert first == "evidence in 1,000 tokens · 16 questions to choose by, 16 to check by"
     assert second == "▸ 1.000  as it is"
-    assert ended.out.endswith("Keep the settings: no other found more evidence.\n")
+    assert "\nKeep the settings: no other found more evidence.\n" in ended.out
+    assert "a smaller --budget, or harder questions, would tell more.\n" in ended.out
     assert not (lamps / "rag.toml").exists()
 
 
@@ -326,4 +327,4 @@ def test_without_a_file_questions_are_made_and_said_to_be(astray: Path, typed: T
     assert ended.code == 0
     assert "were made of the documents, which copy their words; real ones tell more" in ended.err
     assert "not tried: retrieval.dense_weight, which questions that copy" in ended.out
-    assert ended.out.endswith("Keep the settings: no other found more evidence.\n")
+    assert "\nKeep the settings: no other found more evidence.\n" in ended.out

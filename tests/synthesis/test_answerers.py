@@ -182,6 +182,15 @@ def test_what_nothing_in_the_context_covers_is_refused(question: str, begins: st
     assert (answer.citations, answer.unsupported) == ((), ())
 
 
+@pytest.mark.parametrize("question", ["How many bakers died?", "水库里养了什么鱼？"])
+def test_a_passage_that_lacks_what_is_asked_about_is_not_quoted_for_a_word_it_shares(
+    question: str,
+) -> None:
+    bakery = a_document("Bread is baked at four. The baker sells it from his own door.")
+    reservoir = a_document("水库水位超过汛限时开闸放水。", id="水库.md")
+    assert quoted(question, MANUAL, bakery, GAZETTEER, reservoir).refused
+
+
 def test_a_question_without_words_is_refused() -> None:
     assert quoted("?!", MANUAL).refused
 
