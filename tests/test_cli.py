@@ -81,6 +81,7 @@ def shared_server() -> Iterator[Server]:
 def server(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Give the server that the environment names, as it was when it was started."""
     reply = shared_server.chat_reply
+    shared_server.requests.clear()  # What its corpus was made of is no test's.
     monkeypatch.setenv("OPENAI_BASE_URL", shared_server.url)
     monkeypatch.setenv("RAG_EMBEDDINGS__MODEL", "openai:test")
     yield shared_server
